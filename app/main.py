@@ -80,7 +80,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             await transfers.redirect(leg, command)  # which needs the switchboard itself
 
         switchboard = Switchboard(shared, redirect, chosen.max_calls)
-        switchboard.on_call_ended.append(shared.agent.tools.call_ended)
+        switchboard.on_call_ended.append(shared.tools_call_ended)
         reconnects = Reconnects(switchboard, shared)
         transfers = Transfers(switchboard, reconnects, shared)
         orders = OperatorOrders(shared, switchboard)

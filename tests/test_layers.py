@@ -19,6 +19,8 @@ SEE_SETTINGS = ("app.cli", "app.main", "app.bridge.services", "app.config.settin
 SEE_SIMULATOR = ("app.cli", "app.simulator")
 # What needs the extra `demo`, and says so where it is not installed.
 NEED_DEMO = ("app.cli", "app.records.report", "app.simulator")
+# ... the extra `tunnel`.
+NEED_TUNNEL = ("app.cli.tunnel",)
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}
 PURE |= {"functools", "datetime", "itertools", "json", "math", "re", "statistics", "typing"}
 PURE |= {"operator", "unicodedata", "zoneinfo"}
@@ -112,10 +114,12 @@ def test_audio_and_errors_import_nothing_of_ours() -> None:
 def test_every_imported_package_is_a_declared_dependency() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     declared = {_distribution(each) for each in project["dependencies"]}
-    demo = {_distribution(each) for each in project["optional-dependencies"]["demo"]}
+    extras = project["optional-dependencies"]
+    demo, tunnel = ({_distribution(each) for each in extras[e]} for e in ("demo", "tunnel"))
     owners = packages_distributions()
     for name, imported in imports().items():
-        allowed = declared | demo if name.startswith(NEED_DEMO) else declared
+        allowed = declared | (demo if name.startswith(NEED_DEMO) else set())
+        allowed |= tunnel if name in NEED_TUNNEL else set()
         for package in {each.split(".")[0] for each in imported} - {"app"}:
             if package not in sys.stdlib_module_names:
                 found = {_distribution(each) for each in owners.get(package, [package])}

@@ -31,6 +31,7 @@ from app.records.store import Store
 from app.records.stored_call import StoredCall
 from app.records.watching import Watched, Watcher
 from app.records.webhook import signing_key
+from app.tools.registry import ToolRegistry
 from app.wires.model import OpenWire
 from app.wires.open_model import open_model
 from app.wires.realtime.endpoint import Endpoint
@@ -47,9 +48,20 @@ _SAME_EVERYWHERE = ("twilio_auth_token", "api_token", "call_webhook_secret")
 
 
 @dataclass(frozen=True, slots=True)
-class Services:
-    """Open them with `Services.open`, close them with `aclose`."""
+class Equipment:
+    """What the agent of a call works with, from the call's first leg to its last."""
 
+    tools: ToolRegistry
+    #: In the order of `Agent.voices`.
+    voices: tuple[Voice, ...] = ()
+
+
+@dataclass(slots=True)
+class Services:
+    """Open them with `Services.open`, close them with `aclose`. `use` replaces the agent; nothing
+    else changes."""
+
+    #: Of the calls that begin now.
     agent: LoadedAgent
     #: For prices and the summary; calls reach the model with `open_wire`.
     model: Endpoint
@@ -83,6 +95,11 @@ class Services:
     softphone: SoftphoneLine = field(
         default_factory=lambda: SoftphoneLine(token_bytes()), repr=False
     )
+    #: Why the agent file cannot be read anew, while calls go on with the agent of before. Empty: it
+    #: can, or is not read anew.
+    agent_fault: str = ""
+    #: What earlier agents worked with: live calls may use it.
+    _earlier: list[Equipment] = field(default_factory=list, repr=False)
 
     @classmethod
     async def open(cls, settings: Settings, agent: LoadedAgent | None = None) -> "Services":
@@ -146,6 +163,27 @@ class Services:
         at_softphone = loaded.at_softphone if self.softphone.has(call_sid) else None
         return at_softphone or loaded.agent
 
+    @property
+    def equipment(self) -> Equipment:
+        """What the agent of a call that begins now works with."""
+        return Equipment(self.agent.tools, self.voices)
+
+    def use(self, agent: LoadedAgent, voices: tuple[Voice, ...]) -> None:
+        """Give another agent to the calls that begin from now on; live calls keep theirs.
+
+        `voices`: of `agent.voices`. What speaks for earlier calls is closed with the services.
+        """
+        self._earlier.append(self.equipment)
+        if voices != self.voices:
+            self.voices, self.paces = voices, VoicePaces(len(voices))
+        self.agent, self.agent_fault = agent, ""
+        self.refused_settings.clear()
+
+    def tools_call_ended(self, call_sid: str) -> None:
+        """A call has ended: its tools that still run count no more among those of live calls."""
+        for each in (self.equipment, *self._earlier):
+            each.tools.call_ended(call_sid)
+
     def recorder(self, call: CallInfo, agent: Agent, stored: StoredCall | None = None) -> Recorder:
         """The recorder of a call, with a recording if the agent file enables it.
 
@@ -190,9 +228,11 @@ class Services:
         """Close all of them, the store last."""
         if self.rest is not None:
             await self.rest.aclose()
-        for voice in self.voices:
+        equipment = (self.equipment, *self._earlier)
+        for voice in {id(each): each for every in equipment for each in every.voices}.values():
             await voice.aclose()
-        await self.agent.tools.aclose()
+        for tools in {id(each.tools): each.tools for each in equipment}.values():
+            await tools.aclose()
         if self.bus.shared and self.store.available:
             await self.store.flush(WRITTEN_S)  # as the calls' owner: the next one reads it
         await self.bus.aclose()

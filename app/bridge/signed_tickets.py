@@ -15,10 +15,11 @@ from typing import Literal
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-Kind = Literal["phone", "softphone"]
-"""What a ticket admits: a media stream of Twilio's, or one of a softphone."""
+Kind = Literal["phone", "softphone", "probe"]
+"""What a ticket admits: a media stream of Twilio's, one of a softphone, or a handshake that shows
+whether media streams come through, and is closed at once."""
 
-_KINDS: dict[Kind, bytes] = {"phone": b"p", "softphone": b"s"}
+_KINDS: dict[Kind, bytes] = {"phone": b"p", "softphone": b"s", "probe": b"t"}
 _EXPIRY_BYTES = 6
 _NONCE_BYTES = 9
 _MAC_BYTES = 16

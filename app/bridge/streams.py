@@ -99,6 +99,10 @@ class Streams:
         """Whether a media socket may be opened with this ticket."""
         return self._tickets.is_good(ticket)
 
+    def is_probe(self, ticket: str) -> bool:
+        """Whether a media socket with this ticket only shows that it can be opened: close it."""
+        return self._tickets.is_probe(ticket)
+
     def ticket_fault(self, ticket: str) -> str:
         """Why this ticket is refused; empty: it is good."""
         if self.knows(ticket):

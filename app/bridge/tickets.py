@@ -77,6 +77,11 @@ class Tickets:
         other = self._of_another_replica(name)
         return other is not None and self._is_current(other)
 
+    def is_probe(self, name: str) -> bool:
+        """Whether it is a current ticket of a probe, which opens nothing."""
+        probe = self._signer.read(name, "probe")
+        return probe is not None and self._is_current(probe)
+
     def call_of(self, name: str) -> str:
         """The SID of the call of a ticket that is not used, and good or expired lately. Empty: it
         is unknown. The ticket is not used up."""

@@ -18,6 +18,9 @@ class VoicePaces:
 
     def call_ended(self, learned: Sequence[Pace]) -> None:
         """Keep what a call learned, for later calls. Of two calls at once, the one that ends last
-        counts. A voice that is still unknown to it keeps its value."""
+        counts. A voice that is still unknown to it keeps its value. Nothing is kept of a call that
+        began with other voices."""
+        if len(learned) != len(self.known):
+            return
         pairs = zip(self.known, learned, strict=True)
         self.known = tuple(before if after == UNKNOWN else after for before, after in pairs)

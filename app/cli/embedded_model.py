@@ -48,6 +48,20 @@ def lines_model(
         HearingUnavailable, SpeechUnavailable: the extra `demo` is not installed or does not work
             here.
     """
+    SileroDetector()  # fails now if a package is missing, instead of at the first call
+    model = receptionist(agent, more=more, thinking_ms=thinking_ms)
+    return RealtimeServer(
+        model.brain,
+        transcribe=model.transcribe,
+        detector=SileroDetector,
+        options=Options(remembers=remembers),
+    )
+
+
+def receptionist(
+    agent: LoadedAgent, *, more: Sequence[Line] = (), thinking_ms: int = 0
+) -> Receptionist:
+    """What hears and answers in the embedded model. Raises as `lines_model` does."""
     demo = agent.demo
     lines = [
         Line(
@@ -62,20 +76,13 @@ def lines_model(
         )
         for line in demo.lines
     ]
-    SileroDetector()  # fails now if a package is missing, instead of at the first call
     _check_voice(agent)
     try:
-        model = Receptionist(
+        return Receptionist(
             [*lines, *more], voice=demo.voice, names=demo.names, thinking_ms=thinking_ms
         )
     except PhraseError as error:
         raise ConfigError(f"{agent.path}: demo.lines: {error}") from error
-    return RealtimeServer(
-        model.brain,
-        transcribe=model.transcribe,
-        detector=SileroDetector,
-        options=Options(remembers=remembers),
-    )
 
 
 def _check_voice(agent: LoadedAgent) -> None:

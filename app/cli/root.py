@@ -14,7 +14,9 @@ from app.cli import stand_in as stand_in_cli
 from app.cli import voices as voices_cli
 from app.cli.demo.call import run_demo
 from app.cli.demo.voices import DemoVoice
+from app.cli.doctor import command as doctor_cli
 from app.cli.log import close_logging, configure_logging
+from app.cli.setup import command as setup_cli
 from app.cli.terminal import WRONG_SETTINGS, fail
 from app.errors import BridgeError
 
@@ -32,6 +34,8 @@ def _commands() -> None:
     \b
     python -m app demo      a whole call on this machine; needs no account
     python -m app serve     answer phone calls
+    python -m app setup     configure the number at Twilio
+    python -m app doctor    find what is wrong with the set-up, and how to mend it
     python -m app calls     what was said on the calls so far
     python -m app stand-in  a local Realtime server, or voice provider, for any client
 
@@ -43,6 +47,8 @@ cli.command()(serve_cli.serve)
 cli.command()(call_cli.call)
 cli.add_typer(calls_cli.calls, name="calls")
 cli.command()(voices_cli.voices)
+cli.command()(setup_cli.setup)
+cli.command()(doctor_cli.doctor)
 cli.command("stand-in")(stand_in_cli.stand_in)
 
 

@@ -15,6 +15,8 @@ from pydantic import SecretStr
 
 from app.bridge.dialling_rules import ANYBODY
 from app.bridge.services import Services
+from app.cli.dev.reload import AgentReload
+from app.cli.dev.start import console_link, has_browser, open_browser, start_dev
 from app.cli.embedded_model import embedded_model
 from app.cli.log import (
     close_logging,
@@ -23,19 +25,23 @@ from app.cli.log import (
     reserve_standard_descriptors,
     say,
 )
-from app.cli.terminal import WRONG_SETTINGS, fail
+from app.cli.setup.command import agree as agree_at_terminal
+from app.cli.setup.steps import Agree
+from app.cli.terminal import WRONG_SETTINGS, console, fail
 from app.config.agent.example import EXAMPLE_AGENT
 from app.config.agent.file import LoadedAgent, load_agent
 from app.config.phone_number import country
 from app.config.settings import EMBEDDED, Settings, load_settings
 from app.config.settings_warnings import settings_warnings
 from app.config.shutdowns import shutdown_warnings
-from app.errors import BridgeError
+from app.errors import BridgeError, ConfigError
 from app.main import create_app
 from app.simulator.realtime import RealtimeServer
 from app.web.server import Limits, Server, bind
 from app.web.server.descriptors import raise_limit
 from app.web.server.signals import cancel_on_signal
+
+_LISTENS_S = 1.0  # the server listens by then
 
 
 def serve(
@@ -47,6 +53,17 @@ def serve(
         int | None,
         typer.Option(min=1, max=65535, help="Port to listen on. Default: PORT, or 5050."),
     ] = None,
+    dev: Annotated[
+        bool,
+        typer.Option(
+            "--dev",
+            help="For development: find or start ngrok, run setup, open the console, and read the "
+            "agent file anew when it changes.",
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="With --dev: change the number without asking.")
+    ] = False,
 ) -> None:
     """Answer phone calls until SIGTERM or Ctrl-C.
 
@@ -54,8 +71,12 @@ def serve(
     console. SIGTERM lets live calls end (DRAIN_SECONDS at most); Ctrl-C, or a second SIGTERM,
     hangs up at once.
 
+    With --dev a changed agent file, or its tools, holds for the next call; one that is wrong is
+    named, and calls go on with the agent of before.
+
     \b
     python -m app serve
+    python -m app serve --dev
     python -m app serve --host 0.0.0.0 --port 8080
 
     Settings come from environment variables and from .env; .env.example documents each one.
@@ -63,6 +84,8 @@ def serve(
     """
     reserve_standard_descriptors()
     try:
+        if yes and not dev:
+            raise ConfigError("--yes is for --dev; leave it out")
         settings = load_settings()
         settings = settings.model_copy(
             update={"host": host or settings.host, "port": port or settings.port}
@@ -74,7 +97,15 @@ def serve(
         listener = bind(settings.host, settings.port)
         configure_logging(settings.log_level, settings.log_format)
         raise_limit()
-        run_on_fast_loop(_serve(settings, agent, embedded, listener))
+        tunnel = None
+        if dev:
+            started = asyncio.run(start_dev(settings, console(), _agreement(yes)))
+            settings, tunnel = started.settings, started.tunnel
+        try:
+            run_on_fast_loop(_serve(settings, agent, embedded, listener, dev=dev))
+        finally:
+            if tunnel is not None:
+                tunnel.stop()
     except BridgeError as error:
         close_logging()
         fail(error, WRONG_SETTINGS)
@@ -82,8 +113,18 @@ def serve(
         close_logging()
 
 
+def _agreement(yes: bool) -> Agree | None:
+    """How `--dev` asks before it changes the number: without a terminal the answer is no."""
+    return None if yes else agree_at_terminal
+
+
 async def _serve(
-    settings: Settings, agent: LoadedAgent, embedded: RealtimeServer | None, listener: socket.socket
+    settings: Settings,
+    agent: LoadedAgent,
+    embedded: RealtimeServer | None,
+    listener: socket.socket,
+    *,
+    dev: bool = False,
 ) -> None:
     log_unhandled(asyncio.get_running_loop())
     given = settings
@@ -108,12 +149,31 @@ async def _serve(
             app = create_app(settings, services)
             for line in (*warnings, *startup_notes(settings, agent, token_given=token_given)):
                 say(line)
+            if dev:
+                reload = AgentReload(settings, services, embedded, say)
+                watching = asyncio.create_task(reload.watch())
+                opened.push_async_callback(_cancel, watching)
+                _show_console(settings)
             # Everything loaded so far lives as long as the process. Freezing it keeps garbage
             # collection from scanning it, which would delay every call by tens of milliseconds.
             gc.collect()
             gc.freeze()
             limits = Limits(idle_s=settings.keep_alive_seconds)
             await Server(app, settings.drain_seconds, limits).serve(sockets=[listener])
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def _show_console(settings: Settings) -> None:
+    """Open the console in the browser, or print its address. The token goes to a terminal only."""
+    link = console_link(settings)
+    shown = link if sys.stderr.isatty() else link.partition("#")[0]
+    say(f"Console: {shown}")
+    if has_browser():
+        asyncio.get_running_loop().call_later(_LISTENS_S, open_browser, link)
 
 
 # --- the notes at the start -----------------------------------------------------------------------
@@ -157,6 +217,7 @@ def startup_notes(settings: Settings, agent: LoadedAgent, *, token_given: bool) 
         else "In Twilio's console, under your number's Voice Configuration:",
         f"  A call comes in        Webhook  {base}/incoming-call  HTTP POST",
         f"  Call status changes             {base}/call-status    HTTP POST",
+        "python -m app setup enters them for you; python -m app doctor says what is wrong.",
     ]
     page = local.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     if settings.api_token is not None and not token_given:

@@ -19,6 +19,7 @@ from app.errors import BridgeError, ConfigError
 from app.simulator.receptionist.ears import HearingUnavailable
 from app.simulator.receptionist.lines import GENERIC_LINES
 from app.simulator.speech import SpeechUnavailable, speak
+from app.simulator.twilio.stand_in import ACCOUNT_SID, AUTH_TOKEN, AccountStandIn
 from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Mouth, Plan, PlanFor, Said, Spoken, espeak
 from app.simulator.voices.qwen import QwenStandIn
@@ -35,6 +36,7 @@ class StandIn(StrEnum):
     QWEN = "qwen"
     VOLCENGINE = "volcengine"
     HTTP = "http"
+    TWILIO = "twilio"
 
 
 def stand_in(
@@ -58,9 +60,10 @@ def stand_in(
     qwen        Qwen's realtime voices (DashScope)
     volcengine  Volcengine's voices, v1 and v3
     http        a server of the custom HTTP text-to-speech standard
+    twilio      Twilio's REST API of one account, for setup and doctor; no calls
 
-    The first line is the address for clients. Every key is accepted. It listens on the loopback
-    alone, and its voices are those of espeak-ng.
+    The first line is the address for clients. Every key is accepted, except by twilio, which prints
+    its credentials. It listens on the loopback alone, and its voices are those of espeak-ng.
 
     \b
     python -m app stand-in realtime --port 8765
@@ -103,6 +106,8 @@ def _open(name: StandIn, port: int, agent: Path | None) -> AbstractAsyncContextM
     """
     if name is StandIn.REALTIME:
         return _realtime(port, agent)
+    if name is StandIn.TWILIO:
+        return _twilio(port)
     speak("")  # fails now if espeak-ng is missing, instead of at the first text
     return _voice(_VOICES[name], port)
 
@@ -116,6 +121,18 @@ async def _realtime(port: int, agent: Path | None) -> AsyncIterator[_Addresses]:
         yield [model.base_url]
     finally:
         await model.close()
+
+
+@asynccontextmanager
+async def _twilio(port: int) -> AsyncIterator[_Addresses]:
+    async with AccountStandIn(port=port) as playing:
+        yield [
+            playing.url,
+            f"TWILIO_API_BASE_URL={playing.url}",
+            f"TWILIO_ACCOUNT_SID={ACCOUNT_SID}",
+            f"TWILIO_AUTH_TOKEN={AUTH_TOKEN}",
+            *(f"TWILIO_PHONE_NUMBER={each.number}" for each in playing.account.numbers),
+        ]
 
 
 @asynccontextmanager

@@ -24,6 +24,11 @@ def fail(error: object, status: int) -> NoReturn:
     raise typer.Exit(status) from None
 
 
+def tell(terminal: Console, text: str) -> None:
+    """Print a text as it is, without a line break of its own."""
+    terminal.print(visible(text), soft_wrap=True, markup=False, highlight=False)
+
+
 def console() -> Console:
     """The terminal. A pipe or a file gets lines of 160 columns instead of Rich's default of 80."""
     found = Console()

@@ -36,7 +36,7 @@ _VERSION = sa.Table(
 )
 
 
-class _State(Enum):
+class SchemaState(Enum):
     """What there is in a database."""
 
     EMPTY = auto()
@@ -53,11 +53,11 @@ async def upgrade_schema(engine: AsyncEngine, patient: AsyncEngine) -> None:
     of another replica.
     """
     async with engine.connect() as connection:
-        state, revision = await connection.run_sync(_read_state)
-    if state is _State.NEWER:
+        state, revision = await connection.run_sync(read_state)
+    if state is SchemaState.NEWER:
         extra = {"revision": revision, "known": migrations.HEAD}
         logger.warning("the database has the schema of a newer version", extra=extra)
-    elif state is _State.CURRENT:
+    elif state is SchemaState.CURRENT:
         await complete_schema(engine)
     else:
         async with _locked(patient) as connection:
@@ -95,17 +95,17 @@ async def _locked(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
         yield connection
 
 
-def _read_state(connection: sa.Connection) -> tuple[_State, str]:
+def read_state(connection: sa.Connection) -> tuple[SchemaState, str]:
     """The state, and the revision if there is one."""
     revisions: list[str] = []
     if _has_table(connection, _VERSION.name):
         revisions = list(connection.execute(sa.select(_VERSION.c.version_num)).scalars())
     if any(each not in migrations.REVISIONS for each in revisions):
-        return _State.NEWER, ", ".join(revisions)
+        return SchemaState.NEWER, ", ".join(revisions)
     if revisions:
-        state = _State.CURRENT if migrations.HEAD in revisions else _State.OLDER
+        state = SchemaState.CURRENT if migrations.HEAD in revisions else SchemaState.OLDER
         return state, ", ".join(revisions)
-    return (_State.OLDER if _has_table(connection, CALLS.name) else _State.EMPTY), ""
+    return (SchemaState.OLDER if _has_table(connection, CALLS.name) else SchemaState.EMPTY), ""
 
 
 def _has_table(connection: sa.Connection, name: str) -> bool:
@@ -114,12 +114,12 @@ def _has_table(connection: sa.Connection, name: str) -> bool:
 
 def _upgrade(connection: sa.Connection) -> None:
     """Create or migrate the schema, unless another process has done it meanwhile."""
-    state, revision = _read_state(connection)
-    if state is _State.OLDER:
+    state, revision = read_state(connection)
+    if state is SchemaState.OLDER:
         _migrate(connection)
         extra = {"before": revision, "revision": migrations.HEAD}
         logger.info("database migrated", extra=extra)
-    if state in (_State.OLDER, _State.EMPTY):
+    if state in (SchemaState.OLDER, SchemaState.EMPTY):
         complete_tables(connection, metadata)
         _set_revision(connection)
 

@@ -19,6 +19,8 @@ class Health(BaseModel):
     database: Literal["away"] | None = None
     #: Absent: it answers.
     redis: Literal["away"] | None = None
+    #: `broken`: it was changed, cannot be read, and calls have the agent of before (`serve --dev`).
+    agent_file: Literal["broken"] | None = None
 
 
 _PROBE_S = 0.5  # less than what asks waits for the answer
@@ -40,6 +42,8 @@ async def readyz(state: State, response: Response) -> Health:
     """200 while the service takes new calls, also while its database or Redis is away; 503 once it
     is stopping."""
     health = Health(status="ok")
+    if state.services.agent_fault:
+        health.agent_file = "broken"
     if not state.services.bus.available:
         health.redis = "away"
     if state.switchboard.draining:

@@ -75,8 +75,8 @@ async def test_a_process_that_hung_runs_no_tool_of_a_call_that_another_one_has(
 
     shared, _ = services(stores[0])
     shared.bus.renewed = False
-    shared.agent = SimpleNamespace(tools=ToolRegistry([book]))
-    side = ToolSide(CallInfo(SID), shared, events.append, SecretEntries())
+    tools = ToolRegistry([book])
+    side = ToolSide(CallInfo(SID), shared, events.append, SecretEntries(), tools)
     await side.run("call_1", "book", "{}")
     assert ran == ["book"] and events == [ToolReturned("call_1", "booked")]
     await stores[1].adopt(SID)

@@ -71,9 +71,9 @@ class Side(ToolSide):
     def __init__(self, function: Callable[..., object]) -> None:
         self.secrets = SecretEntries()
         self.events: asyncio.Queue[Event] = asyncio.Queue()
-        agent = SimpleNamespace(tools=ToolRegistry([function]))
-        services: Any = SimpleNamespace(bus=LocalBus(), agent=agent)
-        super().__init__(CALL, services, self.events.put_nowait, self.secrets)
+        services: Any = SimpleNamespace(bus=LocalBus())
+        tools = ToolRegistry([function])
+        super().__init__(CALL, services, self.events.put_nowait, self.secrets, tools)
 
 
 @tool

@@ -68,3 +68,11 @@ def test_a_ticket_of_another_call_cannot_be_made_from_one() -> None:
     other = raw.replace(b"7" * 32, b"8" * 32)
     assert len(other) == len(raw) and other != raw
     assert SIGNER.read(urlsafe_b64encode(other).rstrip(b"=").decode()) is None
+
+
+def test_a_ticket_of_a_probe_admits_no_stream() -> None:
+    probe = SIGNER.sign("doctor", 100.0, "probe")
+
+    assert SIGNER.read(probe, "probe") == SignedTicket("doctor", 100.0)
+    assert SIGNER.read(probe) is None and SIGNER.read(probe, "softphone") is None
+    assert SIGNER.read(SIGNER.sign(CALL_SID, 100.0), "probe") is None

@@ -144,3 +144,14 @@ async def test_while_the_bus_is_away_a_ticket_is_good_once_at_each_replica(
     for each in (first, second):
         assert each.take(ticket) and await each.spend(ticket)
         assert not each.take(ticket)
+
+
+def test_a_ticket_of_a_probe_is_current_for_a_while_and_no_streams(clocks: Clocks) -> None:
+    tickets = one_process(clocks)
+    signer = TicketSigner(ticket_key("the auth token"))
+    current = signer.sign("doctor", clocks.unix() + 30, "probe")
+    expired = signer.sign("doctor", clocks.unix() - 60, "probe")
+
+    assert tickets.is_probe(current) and not tickets.is_good(current)
+    assert not tickets.is_probe(expired) and not tickets.is_probe("anything")
+    assert not tickets.is_probe(tickets.give(CALL_SID))

@@ -25,3 +25,10 @@ def test_a_call_that_did_not_hear_a_voice_does_not_forget_it() -> None:
     paces.call_ended([UNKNOWN, SLOW])  # it ended while another one went on
     paces.call_ended([FAST, UNKNOWN])
     assert paces.known == (FAST, SLOW)
+
+
+def test_a_call_with_other_voices_teaches_nothing() -> None:
+    paces = VoicePaces(2)
+    paces.call_ended([UNKNOWN])
+
+    assert paces.known == (UNKNOWN, UNKNOWN)

@@ -1,8 +1,10 @@
 """`python -m app stand-in`: each stand-in by itself, with the clients of its documentation."""
 
+import os
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import wave
 from pathlib import Path
@@ -15,6 +17,8 @@ from app.cli.root import cli
 from app.simulator import speech
 from app.simulator.speech import speak
 from tests.cli.stand_in_process import ended, run_clients, stand_in
+
+ROOT = Path(__file__).parents[2]
 
 
 def is_speech(pcm: bytes) -> bool:
@@ -57,7 +61,25 @@ def test_http_speaks_to_curl(tmp_path: Path) -> None:
     assert is_speech((tmp_path / "hello.pcm").read_bytes())
 
 
-@pytest.mark.parametrize("name", ["realtime", "qwen", "volcengine", "http"])
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_twilios_account_is_configured_by_the_settings_that_it_prints(tmp_path: Path) -> None:
+    with stand_in("twilio") as (address, process):
+        assert process.stdout is not None
+        settings = dict(process.stdout.readline().strip().split("=", 1) for _ in range(4))
+        assert settings["TWILIO_API_BASE_URL"] == address
+        assert settings["TWILIO_PHONE_NUMBER"] in run_clients("twilio", address, tmp_path)[0]
+        env = {**os.environ, **settings, "PUBLIC_URL": "https://bridge.example.com"}
+        command = [sys.executable, "-m", "app", "setup", "--yes"]
+        env["PYTHONPATH"] = str(ROOT)
+        done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        (printed,) = run_clients("twilio", address, tmp_path)
+        assert "https://bridge.example.com/incoming-call" in printed
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["realtime", "qwen", "volcengine", "http", "twilio"])
 def test_a_port_in_use_is_one_line_and_status_2(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -1,12 +1,7 @@
 """`python -m app voices`, with stand-ins in place of the providers."""
 
-import asyncio
-import threading
 import wave
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import typer
@@ -20,8 +15,7 @@ from app.simulator.voices.http import HttpStandIn
 from app.simulator.voices.mouth import Plan, tones
 from app.simulator.voices.qwen import QwenStandIn
 from app.simulator.voices.volcengine import VolcengineStandIn
-
-T = TypeVar("T")
+from tests.cli.background import listening
 
 TOKEN = "t0ken-that-is-never-shown"
 TEXT = "Your table is ready. See you soon!"
@@ -64,21 +58,6 @@ def run(*arguments: str) -> Result:
     assert TOKEN not in result.output
     assert "Traceback" not in result.output
     return result
-
-
-@contextmanager
-def listening(stand_in: AbstractAsyncContextManager[T]) -> Iterator[T]:
-    """A stand-in that runs beside the command, which has a loop of its own."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield asyncio.run_coroutine_threadsafe(stand_in.__aenter__(), loop).result()
-        asyncio.run_coroutine_threadsafe(stand_in.__aexit__(None, None, None), loop).result()
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def sound(path: str) -> tuple[int, bytes]:

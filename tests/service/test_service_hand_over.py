@@ -1,11 +1,13 @@
 """A replica stops: its calls go on at another one, whatever is under way on them."""
 
+import asyncio
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.bridge.transfers.recorded import RecordedTransfers
 from app.records.store import Store
 from app.simulator.realtime import RealtimeServer, Reply, Session
 from app.simulator.twilio import Call, Callee
@@ -211,9 +213,16 @@ async def test_a_caller_on_the_way_to_a_human_reaches_the_human(
 
 
 async def test_a_warm_transfer_goes_on_though_its_replica_stops(
-    postgres_url: str, redis_url: str
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The human does not accept: the caller is fetched, and back with the agent elsewhere."""
+    is_pending = RecordedTransfers.is_pending
+
+    async def later(self: RecordedTransfers, call_sid: str, number: int) -> bool:
+        await asyncio.sleep(0.3)  # the replica stops after it redirected the caller
+        return await is_pending(self, call_sid, number)
+
+    monkeypatch.setattr(RecordedTransfers, "is_pending", later)
     agent = Agent(transfer_reply())
     server = RealtimeServer(agent.brain)
     warm = desk(name="desk", number=DESK, warm=True)

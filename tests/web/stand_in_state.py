@@ -32,7 +32,7 @@ def install_state(
     )
     usual = {
         "api_token": "",
-        "services": SimpleNamespace(store=store, bus=bus or LocalBus()),
+        "services": SimpleNamespace(store=store, bus=bus or LocalBus(), agent_fault=""),
         "switchboard": absent,
         "reconnects": absent,
         "transfers": absent,

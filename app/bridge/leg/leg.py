@@ -101,18 +101,16 @@ class Leg(LegState):
             self._model, self._machine, self._recorder, self._now_ms, self.feed
         )
         self._caller = CallerSide(
-            self.feed,
-            self._audio.take,
-            self._press,
-            self._limits,
-            self._over,
-            self._model.one_write,
-            close_hangs_up=self.call.direction == SOFTPHONE,
-        )
+            self.feed, self._audio.take, self._press, self._limits, self._over,
+            self._model.one_write, close_hangs_up=self.call.direction == SOFTPHONE,
+        )  # fmt: skip
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
-        self._voice = VoiceSide(self.call.call_sid, services.voices, self.feed)
+        equipment, offered = seed.equipment or services.equipment, seed.agent.tools
+        self._voice = VoiceSide(self.call.call_sid, equipment.voices, self.feed)
         self._secrets = SecretEntries(seed.secrets)
-        self._tools = ToolSide(self.call, services, self.feed, self._secrets, seed.agent.tools)
+        self._tools = ToolSide(
+            self.call, services, self.feed, self._secrets, equipment.tools, offered
+        )
 
     @property
     def carried_s(self) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic, time
 
-from app.bridge.services import Services
+from app.bridge.services import Equipment, Services
 from app.call.agent import Agent
 from app.call.events import (
     STREAM_LOST,
@@ -61,6 +61,8 @@ class LegSeed:
     left_out: tuple[Setting, ...] = ()
     #: Orders of an operator that the leg before accepted and could not carry out.
     orders: tuple[SayRequested | TransferRequested, ...] = field(default=(), repr=False)
+    #: The tools and voices of `agent`; None: those of calls that begin now.
+    equipment: Equipment | None = field(default=None, repr=False)
 
     async def save_recording(self) -> None:
         """Write the recording of the call so far, in a thread."""
@@ -126,6 +128,7 @@ def first_seed(
         entry=before.carried.entry if on_the_line else None,
         left_out=tuple(sorted(services.refused_settings)),
         orders=before.carried.orders,
+        equipment=services.equipment,
     )
 
 

@@ -21,6 +21,7 @@ from app.call.events import EntryAsked, Event, ToolFailed, ToolReturned
 from app.errors import ToolError, ToolFault
 from app.records.redaction import TRACE
 from app.tools import CallContext
+from app.tools.registry import ToolRegistry
 from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class ToolSide:
     Args:
         feed: gives an event to the machine.
         secrets: has the digits of secret entries.
+        tools: those of the call's agent.
         offered: every tool that the model has, built-in ones included.
     """
 
@@ -41,12 +43,14 @@ class ToolSide:
         services: Services,
         feed: Callable[[Event], None],
         secrets: SecretEntries,
+        tools: ToolRegistry,
         offered: Iterable[ToolSpec] = (),
     ) -> None:
         self._call = call
         self._services = services
         self._feed = feed
         self._secrets = secrets
+        self._registry = tools
         self._offered = tuple(each.name for each in offered)
         # By call_id: the digits to come, and whether they are secret.
         self._asked: dict[str, tuple[asyncio.Future[str], bool]] = {}
@@ -63,7 +67,7 @@ class ToolSide:
             logger.warning("tool not run, another replica has the call", extra=extra)
             return
         try:
-            output = await services.agent.tools.run(name, arguments, context, self._offered)
+            output = await self._registry.run(name, arguments, context, self._offered)
         except ToolFault as fault:
             trace = self._secrets.redacted(fault.trace)
             logger.error("tool failed", extra={**extra, TRACE: trace})

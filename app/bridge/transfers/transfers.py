@@ -26,7 +26,7 @@ from app.bridge.transfers.pending import (
     accepted,
     whisper,
 )
-from app.bridge.transfers.recorded import JOIN_S, RecordedTransfers, left_conference
+from app.bridge.transfers.recorded import END_S, JOIN_S, RecordedTransfers, left_conference
 from app.bridge.transfers.redirects import CallRedirects
 from app.bridge.transfers.shared_orders import SharedOrders
 from app.bridge.transfers.warm import WarmTransfers
@@ -81,8 +81,7 @@ class Transfers:
         Raises:
             TwilioError: Twilio refused, or there are no credentials. The call stays with the agent.
         """
-        rest = self._services.control(leg.call.call_sid)
-        if rest is None:
+        if (rest := self._services.control(leg.call.call_sid)) is None:
             raise TwilioError("there are no Twilio credentials; set TWILIO_ACCOUNT_SID")
         order = asyncio.create_task(self._order(rest, leg, command))
         self._orders[leg.call.call_sid] = order
@@ -117,10 +116,10 @@ class Transfers:
         destination = pending.attempts.next()
         assert destination is not None
         number = pending.attempts.number
-        self._twiml[call_sid] = pending.twiml(destination)
+        twiml = self._twiml[call_sid] = pending.twiml(destination)
         pending.save()
         try:
-            responded = await self._redirects.order(rest, call_sid, self._twiml[call_sid], leg)
+            responded = await self._redirects.order(rest, call_sid, twiml, leg)
         except TwilioError as error:
             if not leg.redirect.confirmed and (not leg.over or error.call_is_over):
                 pending.attempts.ended(number, FAILED)
@@ -134,10 +133,9 @@ class Transfers:
             if responded:
                 leg.redirect.confirm()
         logger.info("caller transferred", extra={"call_sid": call_sid})
-        still_pending = self._pending.get(call_sid) is pending
-        if still_pending and pending.attempts.attempt(number) is not None:
-            if destination.warm:
-                await self._warm.ring(pending, destination)
+        pends = self._pending.get(call_sid) is pending and pending.attempts.attempt(number)
+        if destination.warm and pends:
+            await self._warm.ring(pending, destination)
 
     def _begin(
         self,
@@ -391,7 +389,10 @@ class Transfers:
         task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
-        """Cancel redirects, retries and calls to humans that are in flight."""
+        """Cancel redirects, retries and calls to humans that are in flight. With other replicas,
+        finish the redirects first, and call the humans: no other replica does."""
+        if self._orders and self._services.bus.shared:
+            await asyncio.wait({*self._orders.values()}, timeout=END_S)
         await self._recorded.aclose()
         tasks = [*self._tasks, *self._orders.values()]
         for task in tasks:

@@ -96,6 +96,10 @@ class RealtimeServer:
         self._connections = 0
         self._news = asyncio.Event()
 
+    def answer_with(self, brain: Brain, transcribe: Transcribe | None) -> None:
+        """Give another brain to the sessions that begin from now on."""
+        self._brain, self._transcribe = brain, transcribe
+
     @property
     def port(self) -> int:
         if self._socket is None:

@@ -1,5 +1,6 @@
 """Twilio, simulated: phone calls on real sockets, with raw JSON and TwiML."""
 
+from app.simulator.twilio.account import Account, LoggedAlert, OwnedNumber
 from app.simulator.twilio.call import Call, Caller
 from app.simulator.twilio.callee import Callee
 from app.simulator.twilio.conference import BUILT_IN_HOLD_MUSIC, Conference, Participant
@@ -13,6 +14,7 @@ from app.simulator.twilio.webhook import Exchange, signature
 
 __all__ = [
     "BUILT_IN_HOLD_MUSIC",
+    "Account",
     "Call",
     "CallEnded",
     "Callee",
@@ -21,8 +23,10 @@ __all__ = [
     "Dialed",
     "Exchange",
     "Fault",
+    "LoggedAlert",
     "Network",
     "OutgoingCall",
+    "OwnedNumber",
     "Participant",
     "PhoneLine",
     "PlaybackClock",

@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from app.simulator.twilio import rest_orders
+from app.simulator.twilio.account import Account
 from app.simulator.twilio.call import Call, Caller
 from app.simulator.twilio.callee import Callee
 from app.simulator.twilio.conference import (
@@ -186,6 +187,11 @@ class PhoneLine:
     def rest_url(self) -> str:
         """The base URL of the REST API."""
         return self._rest.url
+
+    @property
+    def account(self) -> Account:
+        """What the REST API says of the account; change it."""
+        return self._rest.account
 
     @property
     def rest_requests(self) -> list[RestRequest]:

@@ -1,4 +1,4 @@
-"""Twilio's REST API for calls, on a loopback port of its own."""
+"""Twilio's REST API for calls and the account, on a loopback port of its own."""
 
 import asyncio
 import base64
@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from app.simulator.twilio.account import Account
 from app.simulator.twilio.call import Call
 from app.simulator.twilio.network import now_ms
 from app.simulator.twilio.record import API_VERSION
@@ -54,14 +55,15 @@ class RestRequest:
 
 
 class RestServer:
-    """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, and `GET` and `POST` for
-    `…/Calls/{CallSid}.json`.
+    """Answers `POST /2010-04-01/Accounts/{sid}/Calls.json`, `GET` and `POST` for
+    `…/Calls/{CallSid}.json`, and what `Account` has.
 
     Args:
         account_sid: the account of the paths.
         credentials: passwords by user name.
         find: the call of a SID, or None.
         create: makes the call that a form describes, and returns when Twilio would answer.
+        account: the account's other resources; None: one with no number.
     """
 
     def __init__(
@@ -70,23 +72,26 @@ class RestServer:
         credentials: Mapping[str, str],
         find: Callable[[str], Call | None],
         create: Callable[[Form], Awaitable[Call]],
+        account: Account | None = None,
     ) -> None:
         self.url = ""
+        self.account = account or Account()
         #: Every request, in order.
         self.requests: list[RestRequest] = []
         #: What fails next, in order; a fault is removed after its last request.
         self.faults: list[Fault] = []
+        self._account_sid = account_sid
         self._calls_path = f"/{API_VERSION}/Accounts/{account_sid}/Calls"
         self._credentials = credentials
         self._find = find
         self._create = create
         self._runner: web.ServerRunner | None = None
 
-    async def start(self) -> None:
-        """Listen on 127.0.0.1; `url` has the address."""
+    async def start(self, port: int = 0) -> None:
+        """Listen on 127.0.0.1; `url` has the address. `port`: 0: a free one."""
         self._runner = web.ServerRunner(web.Server(self._answer), shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
         await site.start()
         host, port = self._runner.addresses[0][:2]
         self.url = f"http://{host}:{port}"
@@ -119,11 +124,16 @@ class RestServer:
         creates = request.path == f"{self._calls_path}.json"
         if creates and request.method == "POST":
             return web.json_response((await self._create(form)).resource(), status=201)
+        if request.method not in ("GET", "POST"):
+            raise Refusal(405, 20004, "Method not allowed")
+        if not request.path.startswith(f"{self._calls_path}/"):
+            query = dict(request.query)
+            return web.json_response(
+                self.account.answer(self._account_sid, request.method, request.path, query, form)
+            )
         call = self._called(request.path)
         if request.method == "POST":
             update(call, form)
-        elif request.method != "GET":
-            raise Refusal(405, 20004, "Method not allowed")
         return web.json_response(call.resource())
 
     def _ordered_fault(self, path: str) -> Fault | None:

@@ -164,6 +164,10 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
     if streams.handing_over:  # a proxy may try another replica; the ticket stays good
         await _unavailable(scope, send)
         return
+    if streams.is_probe(ticket) and gate.admits_stream(scope):
+        await send({"type": "websocket.accept"})
+        await _close(send, 1000)
+        return
     softphone = streams.is_softphone(ticket)
     if softphone and state.services.bus.shared and not state.services.bus.available:
         cause = "a softphone's ticket needs Redis, which is away"

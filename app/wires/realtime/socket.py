@@ -91,6 +91,7 @@ class HandshakeRefused(ModelError):
         hint = hints.get(status)
         text = f"the model refused the session with HTTP {status}"
         super().__init__(f"{text}; {hint}" if hint else text, fatal=hint is not None)
+        self.status = status
 
 
 async def connect(

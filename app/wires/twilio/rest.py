@@ -106,7 +106,7 @@ class TwilioRest:
         If TwilioError has `call_is_over`, Twilio has no such call in progress: treat the call as
         ended, unless its media stream is still open.
         """
-        await _checked("to end a call", self._live.calls(call_sid).update_async(status="completed"))
+        await checked("to end a call", self._live.calls(call_sid).update_async(status="completed"))
 
     async def redirect(self, call_sid: str, twiml: str) -> None:
         """Replaces the TwiML that an answered call runs. This ends the call's media stream.
@@ -117,7 +117,7 @@ class TwilioRest:
             BridgeError: `twiml` is longer than `LONGEST_INLINE_TWIML`; nothing was sent.
         """
         _check_length(twiml)
-        await _checked("to redirect a call", self._live.calls(call_sid).update_async(twiml=twiml))
+        await checked("to redirect a call", self._live.calls(call_sid).update_async(twiml=twiml))
 
     async def place(self, order: CallOrder) -> str:
         """Places a call. Returns its SID as soon as Twilio has queued it.
@@ -125,7 +125,7 @@ class TwilioRest:
         The request is retried only if Twilio certainly did not execute it, so that no telephone
         rings twice. If TwilioError has `unsure`, the call may have been placed.
         """
-        placed = await _checked(
+        placed = await checked(
             "to place a call", self._new.calls.create_async(**_parameters(order))
         )
         if not isinstance(placed.sid, str) or not placed.sid:
@@ -157,14 +157,14 @@ def _parameters(order: CallOrder) -> dict[str, Any]:
     return given
 
 
-async def _checked(what: str, request: Awaitable[Any]) -> Any:
+async def checked(what: str, request: Awaitable[Any]) -> Any:
     """Awaits a request of the SDK; its exceptions become TwilioError."""
     try:
         return await request
     except (TwilioRestException, TwilioServiceException) as error:
         # The SDK uses the HTTP status as the code if Twilio sent none.
         has_code = isinstance(error.code, int) and error.code != error.status
-        raise _refused(what, error.status, error.code if has_code else None) from None
+        raise refused(what, error.status, error.code if has_code else None) from None
     except (ValueError, AttributeError):  # not JSON, or JSON but not an object
         raise _not_json(what) from None
 
@@ -184,7 +184,8 @@ def _not_json(what: str) -> TwilioError:
     )
 
 
-def _refused(what: str, status: int, code: int | None) -> TwilioError:
+def refused(what: str, status: int, code: int | None) -> TwilioError:
+    """The error of a refused request. `code`: Twilio's error code, if it sent one."""
     if status in (401, 403):
         fix = "check TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN, or the API key"
     elif code:

@@ -37,7 +37,7 @@ class HttpClient(AsyncHttpClient):
     The session opens with the first request; call `aclose` at the end.
 
     Args:
-        base_url: Replaces the SDK's host.
+        base_url: Replaces the SDK's host; see `base_of`.
         deadline_s: For each attempt, seconds.
         total_s: For all attempts of a request and the waits between them, seconds.
         backoff_s: Wait before the second attempt, seconds, randomized by half; doubled before the
@@ -84,7 +84,8 @@ class HttpClient(AsyncHttpClient):
             TwilioError: there is no response.
         """
         parts = urlsplit(uri)
-        url = f"{self._base_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
+        base_url = base_of(self._base_url, parts.hostname or "")
+        url = f"{base_url}{parts.path}" + (f"?{parts.query}" if parts.query else "")
         headers = dict(headers or {})
         if auth:
             # aiohttp.BasicAuth accepts no colon in the user name, and Latin-1 only.
@@ -149,3 +150,17 @@ class HttpClient(AsyncHttpClient):
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+
+def base_of(base_url: str, sdk_host: str) -> str:
+    """Where a request goes that the SDK addresses to `sdk_host`, such as `monitor.twilio.com`.
+
+    `base_url`: TWILIO_API_BASE_URL. Twilio's own hosts, those of regions too, begin with the name
+    of the product: `api.dublin.ie1.twilio.com` and `monitor.dublin.ie1.twilio.com`. Every other
+    address serves all products.
+    """
+    parts = urlsplit(base_url)
+    host, product = parts.hostname or "", sdk_host.partition(".")[0]
+    if not (host.startswith("api.") and host.endswith(".twilio.com")) or not product:
+        return base_url
+    return base_url.replace("://api.", f"://{product}.", 1)

@@ -151,6 +151,7 @@ async def test_hanging_up_while_it_rings_and_leaving_the_page_end_the_call() -> 
         await phone.it.role("button", "Decline").wait_for()
         await phone.hang_up()
         assert outcomes(await phone.w.record(call_sid)) == ["canceled"]
+        await phone.it.page.get_by_label("WAV file").set_input_files([])  # it would speak again
         call_sid = await phone.call()
         await phone.heard("Hello.")
         await phone.it.page.goto("about:blank")

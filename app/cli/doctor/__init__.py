@@ -1,0 +1,1 @@
+"""`python -m app doctor`: what is wrong with the set-up, and how to mend it."""
