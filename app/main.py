@@ -18,6 +18,7 @@ from app.bridge.reconnects import Reconnects
 from app.bridge.recordings import Recordings
 from app.bridge.requests import Requests
 from app.bridge.services import Services
+from app.bridge.softphone.calls import SoftphoneCalls
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.call.commands import PlayDigits, TransferCall
@@ -49,6 +50,7 @@ from app.web.live.calls import LiveCalls
 from app.web.live.exchange import LiveExchange
 from app.web.metrics import Metrics
 from app.web.paths import KnownPaths, NormalizePath
+from app.web.softphone import routes as softphone_routes
 from app.web.stream_voices import StreamAudio
 from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.wires.twilio.signature import SignatureChecker
@@ -99,6 +101,8 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         parts.push_async_callback(_close, "calls", switchboard.close)
         parts.push_async_callback(_close, "watch of other replicas", hung.aclose)
         parts.push_async_callback(_close, "look for open records", open_records.aclose)
+        softphone = SoftphoneCalls(shared, switchboard, transfers)
+        parts.push_async_callback(_close, "softphones", softphone.aclose)
         hung.start()
         requests = Requests(shared.bus)
         open_records.start()
@@ -128,6 +132,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
             orders,
             Recordings(shared, requests),
             Listening(shared, switchboard, requests, allowed=chosen.listen_in == "on"),
+            softphone,
             _gate(chosen, api_token),
             _stream_audio(chosen, shared, api_token),
             metrics,
@@ -154,6 +159,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         calls,
         call_actions,
         call_page,
+        softphone_routes,
         recordings,
         report,
         statistics,

@@ -26,6 +26,7 @@ from bench.replicas import judge, soak, stores
 from bench.replicas import run as replicas
 from bench.silences import lost_lines, omissions
 from bench.silences import run as silences
+from bench.softphone import run as softphone
 from bench.strangers import lifetimes
 from bench.strangers import run as strangers
 from bench.strangers.attacks import ATTACKS
@@ -85,7 +86,7 @@ def arguments() -> argparse.Namespace:
         "beside live calls; silences: responses without sound; lines: media streams that break; "
         "proxies: nginx, HAProxy and Caddy before the service; tools: tools that compute; "
         "replicas: three replicas that are killed, stopped and replaced; console: the page "
-        "and its searches with many calls (default: load)",
+        "and its searches with many calls; softphone: its sound in a browser (default: load)",
     )
     add(
         "--interruptions",
@@ -345,8 +346,19 @@ def open_console(options: argparse.Namespace, console: Console) -> int:
     return 0 if all(each.kept for each in done) else 1
 
 
+def listen_to_softphone(options: argparse.Namespace, console: Console) -> int:
+    """Measure the softphone. Returns the exit status."""
+    done = []
+    for each in softphone.measure(console.print):
+        console.print("  ".join(each.row))
+        done.append(each)
+    show_limits_kept(console_report.HEADINGS, [each.row for each in done], options)
+    return 0 if all(each.kept for each in done) else 1
+
+
 OTHERS = {
     "console": open_console,
+    "softphone": listen_to_softphone,
     "truth": tell_truth,
     "sound": hear_sound,
     "voices": compare_voices,

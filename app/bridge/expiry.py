@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.bridge.leg.leg import Leg
+from app.bridge.softphone_line import SOFTPHONE
+from app.wires.twilio.call import CallInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,22 @@ class ExpiryLimits:
     slot_s: float = 30.0
     #: Then, if Twilio reports nothing about the call for this long, its record is closed.
     expire_s: float = 600.0
+    #: The same for the call of a softphone, whose page opens another stream at once or never.
+    softphone_s: float = 15.0
     #: A redirect that Twilio neither confirmed nor asked about counts as a lost stream after this.
     redirect_s: float = 120.0
     #: And a confirmed redirect after this. Twilio ends a <Dial> after four hours.
     transfer_s: float = 4.1 * 3600
+
+    def expire_after_s(self, call: CallInfo) -> float:
+        """When the record of this call is closed."""
+        return self.softphone_s if call.direction == SOFTPHONE else self.expire_s
+
+    def silence(self, call: CallInfo) -> str:
+        """Why it is closed then, for the log."""
+        if call.direction == SOFTPHONE:
+            return f"the softphone did not come back within {self.softphone_s:g} s"
+        return f"Twilio said nothing about the call for {self.expire_s / 60:g} min"
 
 
 class Expiry:
@@ -49,7 +63,7 @@ class Expiry:
         call_sid, limits = leg.call.call_sid, self.limits
         self.cancel(call_sid)
         self._after(limits.slot_s if holds_slot else 0.0, leg, self._free_slot)
-        self._after(limits.expire_s, leg, self._expire)
+        self._after(limits.expire_after_s(leg.call), leg, self._expire)
 
     def redirected(self, leg: Leg) -> None:
         """Start the timer of a call that goes on with other TwiML."""

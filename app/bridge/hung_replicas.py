@@ -13,6 +13,7 @@ from app.bridge.bus.bus import LEASE_S, BusUnavailable, NoAnswer, NoOwner
 from app.bridge.deadlines import within
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
+from app.bridge.softphone_line import SOFTPHONE
 from app.bridge.switchboard import Switchboard
 from app.call.commands import EndLeg
 from app.call.events import LegOpened
@@ -207,6 +208,9 @@ class HungReplicas:
         """Adopt the call, and have Twilio open another stream for it. The lease may have a higher
         epoch than the row: its owner took the call over while the database was away."""
         base_url, call = self._base_url(), call_of(row)
+        if call.direction == SOFTPHONE:  # only its page can open another stream
+            self._switchboard.ended(call.call_sid, "completed")
+            return
         if self._services.rest is None or not base_url:
             logger.error("call of a hung replica left", extra={"call_sid": call.call_sid})
             return

@@ -67,7 +67,7 @@ class OperatorOrders:
         outcome = await self._outcome(call_sid, order)
         if outcome is None:
             row = await self._live_row(call_sid)
-            if reason := self._impossible(order):
+            if reason := self._impossible(call_sid, order):
                 raise OrderRefused(409, reason)
             redirected = await is_redirected(self._services.store, row)
             raise OrderRefused(409, REDIRECTED if redirected else NOT_WITH_AGENT)
@@ -81,7 +81,7 @@ class OperatorOrders:
             return
         if outcome is None:
             await self._live_row(call_sid)
-        rest = self._services.rest
+        rest = self._services.control(call_sid)
         if rest is None:
             raise OrderRefused(409, NO_ACCOUNT_TO_END)
         if outcome is None:
@@ -123,9 +123,9 @@ class OperatorOrders:
             raise OrderRefused(409, "the call has ended")
         return row
 
-    def _impossible(self, order: Message) -> str:
+    def _impossible(self, call_sid: str, order: Message) -> str:
         """Why no process of this installation can carry out the order; empty: one may."""
-        no_account = self._services.rest is None
+        no_account = self._services.control(call_sid) is None
         return NO_ACCOUNT if order["order"] == "transfer" and no_account else ""
 
     async def _note_hang_up(self, call_sid: str) -> None:
@@ -148,7 +148,7 @@ class OperatorOrders:
         ours = self._switchboard.is_live(call_sid) and await still_ours(self._services, call_sid)
         if not ours or not self._switchboard.is_live(call_sid):
             raise NoOwner("this process does not have the call")
-        if reason := self._impossible(order):
+        if reason := self._impossible(call_sid, order):
             return {"refused": reason}
         match order:
             case {"order": "say", "text": str(text)}:

@@ -61,7 +61,8 @@ class Reconnects:
             except CallIsOver:
                 return None
         ticket = await self._switchboard.answer(call, base_url, agent, stored=stored)
-        if stored is not None and ticket is not None and self._switchboard.streams.come_back:
+        come_back = self._switchboard.streams.come_back(call.call_sid)
+        if stored is not None and ticket is not None and come_back:
             self._switchboard.note_decision(
                 call.call_sid, "call taken over", "another process had it"
             )
@@ -194,7 +195,7 @@ class Reconnects:
         except CallIsOver:
             streams.forget(call.call_sid)
             return None
-        if not streams.come_back:
+        if not streams.come_back(call.call_sid):
             return await streams.announce(
                 call, base_url, resume_cause=resume_cause, before_s=pause_s
             )
@@ -208,7 +209,7 @@ class Reconnects:
         """Resume a call that has no readable record, with an agent that knows nothing of it: better
         than to hang up. Returns the ticket for its next stream."""
         streams = self._switchboard.streams
-        if not streams.come_back:
+        if not streams.come_back(call.call_sid):
             return await streams.announce(call, base_url, resume_cause=resume_cause)
         await streams.adopt_ahead(call.call_sid)
         stored = unreadable_call(time.time())

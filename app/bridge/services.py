@@ -12,8 +12,10 @@ from pydantic import SecretStr
 from app.bridge.bus.bus import Bus
 from app.bridge.bus.local_bus import LocalBus
 from app.bridge.signed_tickets import TicketSigner, ticket_key
+from app.bridge.softphone_line import SOFTPHONE, CallControl, SoftphoneLine
 from app.bridge.voice_paces import VoicePaces
 from app.call.agent import Agent
+from app.call.destinations import Destination
 from app.call.exits.attempts import NOT_TAKEN, TAKEN
 from app.call.optional_settings import Setting
 from app.call.usage import Usage
@@ -89,6 +91,10 @@ class Services:
     replica_url: str = ""
     #: Signs the tickets of media streams.
     tickets: TicketSigner = field(default_factory=lambda: TicketSigner(token_bytes()), repr=False)
+    #: In place of `rest` for the calls of softphones.
+    softphone: SoftphoneLine = field(
+        default_factory=lambda: SoftphoneLine(token_bytes()), repr=False
+    )
     #: Why the agent file cannot be read anew, while calls go on with the agent of before. Empty: it
     #: can, or is not read anew.
     agent_fault: str = ""
@@ -113,7 +119,7 @@ class Services:
             signing_key(settings.call_webhook_secret.get_secret_value())
         if loaded.recording.enabled:
             await _check_recordings(settings.recordings_dir)
-        bus = await _bus(settings)
+        bus, key = await _bus(settings), _ticket_key(settings)
         try:
             store = await Store.open(
                 settings.database_url.get_secret_value(), spool_dir=settings.spool_dir
@@ -133,9 +139,29 @@ class Services:
             voices,
             VoicePaces(len(voices)),
             replica_url=settings.replica_url or "",
-            tickets=TicketSigner(_ticket_key(settings)),
+            tickets=TicketSigner(key),
+            softphone=SoftphoneLine(key),
             bus=bus,
         )
+
+    def control(self, call_sid: str) -> CallControl | None:
+        """Where orders about this call go. None: there are no Twilio credentials."""
+        return self.softphone if self.softphone.has(call_sid) else self.rest
+
+    def destinations(self, call_sid: str) -> tuple[Destination, ...]:
+        """To which humans this call can be transferred."""
+        return self.agent_of(call_sid).destinations
+
+    @property
+    def embedded(self) -> bool:
+        """Whether the embedded model answers, because OPENAI_API_KEY is not set."""
+        return self.model.model == EMBEDDED
+
+    def agent_of(self, call_sid: str) -> Agent:
+        """The agent of the agent file, for this call."""
+        loaded = self.agent
+        at_softphone = loaded.at_softphone if self.softphone.has(call_sid) else None
+        return at_softphone or loaded.agent
 
     @property
     def equipment(self) -> Equipment:
@@ -179,6 +205,7 @@ class Services:
         """The price of a call, see `Prices.of`. `seconds`: on the line. `transfers`: those that a
         human answered are priced; the price of a conference is not known."""
         answered = [each for each in transfers if each.get("outcome") in (TAKEN, NOT_TAKEN)]
+        dialed = answered if direction != SOFTPHONE else []
         model = self.model.model
         has_length = usage.transcribed_ms > 0 or not usage.transcripts
         return self.prices.of(
@@ -189,7 +216,7 @@ class Services:
             transcription="" if model == EMBEDDED else self.agent.agent.transcription.model,
             transcribed_seconds=usage.transcribed_ms / 1000 if has_length else None,
             voice=next(iter(self.agent.agent.voices), ""),
-            dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in answered],
+            dialed_seconds=[None if each.get("warm") else each.get("seconds") for each in dialed],
         )
 
     def tell_watchers(self, call: CallInfo, message: Watched) -> None:

@@ -72,15 +72,17 @@ class Streams:
         self._start_next = start_next
         self._lose = lose
         self._has_ended = has_ended
-        self._tickets = Tickets(services.tickets, services.bus)
+        self._tickets = Tickets(services.tickets, services.bus, of_softphone=services.softphone.has)
         self._retries: dict[str, StreamRetries] = {}
 
-    @property
-    def come_back(self) -> bool:
-        """Whether a stream reaches the process that made its ticket. Then the leg and its session
-        are opened ahead, at the webhook; otherwise announce the stream."""
+    def come_back(self, call_sid: str) -> bool:
+        """Whether streams of this call reach the process that made their tickets. Then the leg and
+        its session are opened ahead, at the webhook; otherwise announce the stream. A softphone
+        opens them where its page is served: at any replica."""
         if not self._services.bus.shared:
             return True
+        if self._services.softphone.has(call_sid):
+            return False
         return bool(self._services.replica_url) and not self.handing_over
 
     # --- tickets --------------------------------------------------------------------------------
@@ -115,6 +117,10 @@ class Streams:
         if leg is not None:
             self.retries(call_sid).cause = cause
             leg.record_decision("media socket refused", cause)
+
+    def is_softphone(self, ticket: str) -> bool:
+        """Whether a ticket is for the stream of a softphone, which carries no signature."""
+        return self._services.tickets.read(ticket, "softphone") is not None
 
     def retries(self, call_sid: str) -> StreamRetries:
         """How often the stream of a live call of this process failed lately."""
@@ -173,7 +179,7 @@ class Streams:
 
     async def ticket_after_keys(self, leg: Leg, keys: PlayDigits) -> str:
         """A ticket for the stream after the keys that Twilio plays now."""
-        if not self.come_back:
+        if not self.come_back(leg.call.call_sid):
             pressed = ResumeCause(SEND_DIGITS, keys.call_id, prompts.DIGITS_SENT)
             await self.announce(leg.call, leg.base_url, resume_cause=pressed)
         return self.ticket(leg)
@@ -190,7 +196,7 @@ class Streams:
     async def adopt_ahead(self, call_sid: str) -> None:
         """A webhook is about to open the next leg of a call that this process did not have. A leg
         that is opened at its stream's start adopts the call then."""
-        if self._services.bus.shared and self.come_back:
+        if self._services.bus.shared and self.come_back(call_sid):
             await self.arrivals.adopt(call_sid)
 
     async def _written(self) -> None:

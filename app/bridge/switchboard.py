@@ -152,7 +152,7 @@ class Switchboard(CallHooks):
                 reason = "the service is shutting down" if self.draining else "MAX_CALLS is reached"
                 self.without_leg.call_rejected(call, reason)
                 return None
-            if passes_on or not self.streams.come_back:
+            if passes_on or not self.streams.come_back(call.call_sid):
                 new = stored is None
                 return await self.streams.announce(call, base_url, agent=agent, is_new=new)
             seed = first_seed(call, self._services, base_url, agent=agent, stored=stored)
@@ -179,7 +179,7 @@ class Switchboard(CallHooks):
     ) -> Leg:
         """Open the leg after this one likewise; or announce its stream, if that may reach another
         replica, and return the leg that is over. `resume_cause`: why the caller left the agent."""
-        if not self.streams.come_back:
+        if not self.streams.come_back(leg.call.call_sid):
             leg.feed(StreamEnded("the call goes on in another stream", lost=True))
             leg.finish_record()
             await self.streams.announce(leg.call, leg.base_url, resume_cause=resume_cause)
@@ -272,8 +272,7 @@ class Switchboard(CallHooks):
     def _expire(self, leg: Leg) -> None:
         """Twilio reported nothing about this leg's call for `ExpiryLimits.expire_s`: close it."""
         if self._legs.last(leg.call.call_sid) is leg:
-            after = f"{self.expiry.limits.expire_s / 60:g} min"
-            leg.record_decision("record closed", f"Twilio said nothing about the call for {after}")
+            leg.record_decision("record closed", self.expiry.limits.silence(leg.call))
             leg.finish_record()
             leg.close_record(at_leg_end=True)
             self._close(leg)

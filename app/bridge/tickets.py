@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from time import monotonic, time
 
 from app.bridge.bus.bus import Bus, BusUnavailable
-from app.bridge.signed_tickets import SignedTicket, TicketSigner
+from app.bridge.signed_tickets import Kind, SignedTicket, TicketSigner
 from app.bridge.spent_tickets import SpentTickets
 
 TICKET_S = 30.0
@@ -18,6 +18,11 @@ TICKET_S = 30.0
 SKEW_S = 10.0
 EXPIRED = "the ticket is expired"
 USED = "the ticket was used already"
+
+
+def _no_softphone(call_sid: str) -> bool:
+    """No call is a softphone's."""
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,11 @@ class _Ticket:
 class Tickets:
     """The tickets of this process, and those of other replicas that reach it.
 
-    `clock`: monotonic seconds. `wall_clock`: Unix seconds.
+    Args:
+        of_softphone: whether a call SID is that of a softphone's call. Its tickets are of another
+            kind, and are not good while the bus is away: no signature backs them.
+        clock: monotonic seconds.
+        wall_clock: Unix seconds.
     """
 
     def __init__(
@@ -38,9 +47,12 @@ class Tickets:
         bus: Bus,
         clock: Callable[[], float] = monotonic,
         wall_clock: Callable[[], float] = time,
+        *,
+        of_softphone: Callable[[str], bool] = _no_softphone,
     ) -> None:
         self._signer = signer
         self._bus = bus
+        self._of_softphone = of_softphone
         self._clock = clock
         self._wall_clock = wall_clock
         self._tickets: dict[str, _Ticket] = {}
@@ -53,7 +65,8 @@ class Tickets:
         for name in [n for n, t in self._tickets.items() if t.expires_s < now_s - TICKET_S]:
             del self._tickets[name]
             self._spent.add(name, EXPIRED)
-        name = self._signer.sign(call_sid, self._wall_clock() + for_s)
+        kind: Kind = "softphone" if self._of_softphone(call_sid) else "phone"
+        name = self._signer.sign(call_sid, self._wall_clock() + for_s, kind)
         self._tickets[name] = _Ticket(call_sid, now_s + for_s)
         return name
 
@@ -93,18 +106,25 @@ class Tickets:
 
     async def spend(self, name: str) -> bool:
         """Use a ticket up in all replicas. False: another one used it before. While the bus is
-        away, what this process remembers decides."""
-        signed = self._signer.read(name)
+        away, what this process remembers decides; False for a softphone's."""
+        signed = self._read(name)
         left_s = signed.expires_s - self._wall_clock() if signed is not None else 0.0
         try:
             return await self._bus.spend(name, max(0.0, left_s) + 2 * SKEW_S)
         except BusUnavailable:
-            return True
+            return signed is None or not self._of_softphone(signed.call_sid)
 
     def _of_another_replica(self, name: str) -> SignedTicket | None:
         if not self._bus.shared or name in self._spent:
             return None
-        return self._signer.read(name)
+        return self._read(name)
+
+    def _read(self, name: str) -> SignedTicket | None:
+        """What a ticket says, whose kind fits its call."""
+        if (phone := self._signer.read(name, "phone")) is not None:
+            return None if self._of_softphone(phone.call_sid) else phone
+        softphone = self._signer.read(name, "softphone")
+        return softphone if softphone and self._of_softphone(softphone.call_sid) else None
 
     def _is_current(self, ticket: SignedTicket) -> bool:
         return ticket.expires_s >= self._wall_clock() - SKEW_S

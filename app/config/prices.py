@@ -88,7 +88,8 @@ class Prices(Form):
         Args:
             model: the model's name, with or without the date of a snapshot.
             seconds: how long the call was connected. Each started minute counts; 0 costs nothing.
-            direction: in Twilio's words: inbound, outbound-api, outbound-dial.
+            direction: inbound, outbound-api, outbound-dial; or softphone, whose line costs
+                nothing.
             transcription: the model that transcribed the caller; empty: the result has no such
                 part.
             transcribed_seconds: how much audio was transcribed; None: unknown.
@@ -137,6 +138,8 @@ class Prices(Form):
         return amount / _PER_TOKENS
 
     def _line(self, seconds: float, direction: str) -> Decimal | None:
+        if direction == "softphone":
+            return Decimal(0)
         way = direction.partition("-")[0]
         if way not in ("inbound", "outbound"):
             return None

@@ -46,7 +46,7 @@ class CallSummary:
         Field(description="in Twilio's words, such as in-progress or completed"),
     ]
     direction: Annotated[
-        str, Column(default="inbound"), Field(description="inbound or outbound-api")
+        str, Column(default="inbound"), Field(description="inbound, outbound-api or softphone")
     ]
     from_number: Annotated[
         str,

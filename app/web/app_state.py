@@ -11,6 +11,7 @@ from app.bridge.outbound import Outbound
 from app.bridge.reconnects import Reconnects
 from app.bridge.recordings import Recordings
 from app.bridge.services import Services
+from app.bridge.softphone.calls import SoftphoneCalls
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.transfers import Transfers
 from app.records.store import Store
@@ -35,6 +36,7 @@ class AppState:
     orders: OperatorOrders
     recordings: Recordings
     listening: Listening
+    softphone: SoftphoneCalls
     gate: Gate
     stream_audio: StreamAudio
     metrics: Metrics

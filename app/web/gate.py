@@ -47,6 +47,15 @@ class Gate:
         """
         return scope.get(_SIGNED_BASE) or self._signatures.base_url(scope)
 
+    def page_bases(self, scope: Scope) -> list[str]:
+        """The base URLs at which a browser may have loaded the console, the most likely one
+        first."""
+        return self._signatures.page_bases(scope)
+
+    def use_base(self, scope: Scope, base_url: str) -> None:
+        """Have `base_url` return this for the request."""
+        scope[_SIGNED_BASE] = base_url
+
     def prefixes(self, scope: Scope) -> list[str]:
         """The path prefixes that a proxy may have left in the request's path."""
         return self._signatures.prefixes(scope)

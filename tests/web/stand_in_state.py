@@ -40,6 +40,7 @@ def install_state(
         "orders": absent,
         "recordings": absent,
         "listening": SimpleNamespace(allowed=True, close=lambda: None),
+        "softphone": absent,
         "gate": gate,
         "stream_audio": absent,
         "metrics": absent,

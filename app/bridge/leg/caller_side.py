@@ -14,6 +14,7 @@ from app.wires.twilio.media_socket import Direct, MediaOutbox, Send
 from app.wires.twilio.media_stream import Encoder, Media, Start
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+_CLOSED = (1000, 1001)  # RFC 6455: normal closure, going away
 
 
 class CallerSide:
@@ -25,6 +26,8 @@ class CallerSide:
         press: takes each key.
         over: set when the leg has ended.
         one_write: within it, what is sent to the model is kept, and goes out at its end.
+        close_hangs_up: a caller who closes the socket has hung up, as the page of a softphone does
+            when it is left. Without a close frame the stream is lost.
     """
 
     def __init__(
@@ -35,6 +38,8 @@ class CallerSide:
         limits: InboundLimits,
         over: asyncio.Event,
         one_write: Callable[[], AbstractContextManager[None]],
+        *,
+        close_hangs_up: bool = False,
     ) -> None:
         self._feed = feed
         self._one_write = one_write
@@ -42,6 +47,7 @@ class CallerSide:
         self._press = press
         self._limits = limits
         self._over = over
+        self._close_hangs_up = close_hangs_up
         self._loop = asyncio.get_running_loop()
         self._outbox: MediaOutbox | None = None  # None: no stream yet
         self._encoder = Encoder("")
@@ -98,7 +104,8 @@ class CallerSide:
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"
-        self._feed(ev.StreamEnded(reason, lost=True))
+        hung_up = self._close_hangs_up and message.get("code") in _CLOSED
+        self._feed(ev.StreamEnded(reason, lost=not hung_up))
 
     def _take_all(self, messages: list[bytes]) -> None:
         """Take the messages of one read. What they send to the model goes out in one write."""

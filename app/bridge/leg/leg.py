@@ -28,6 +28,7 @@ from app.bridge.leg.timer import DeadlineTimer
 from app.bridge.leg.tool_side import ToolSide
 from app.bridge.leg.voice_side import VoiceSide
 from app.bridge.services import Services
+from app.bridge.softphone_line import SOFTPHONE
 from app.call import commands as do
 from app.call import events as ev
 from app.call.agent import Agent
@@ -100,13 +101,9 @@ class Leg(LegState):
             self._model, self._machine, self._recorder, self._now_ms, self.feed
         )
         self._caller = CallerSide(
-            self.feed,
-            self._audio.take,
-            self._press,
-            self._limits,
-            self._over,
-            self._model.one_write,
-        )
+            self.feed, self._audio.take, self._press, self._limits, self._over,
+            self._model.one_write, close_hangs_up=self.call.direction == SOFTPHONE,
+        )  # fmt: skip
         self._rest = RestSide(services, self.call.call_sid, partial(redirect, self), self.feed)
         equipment, offered = seed.equipment or services.equipment, seed.agent.tools
         self._voice = VoiceSide(self.call.call_sid, equipment.voices, self.feed)

@@ -1,4 +1,7 @@
-"""A leg's side of Twilio's REST API: redirects its call to other TwiML, or hangs it up."""
+"""A leg's side of Twilio's REST API: redirects its call to other TwiML, or hangs it up.
+
+For a softphone's call, `SoftphoneLine` takes the place of that API.
+"""
 
 from collections.abc import Awaitable, Callable
 
@@ -45,13 +48,14 @@ class RestSide:
 
     async def hang_up(self) -> None:
         """End the call."""
-        if self._services.rest is None:
+        control = self._services.control(self._call_sid)
+        if control is None:
             self._feed(ev.HangUpFailed("no Twilio credentials; the TwiML ends the call"))
             return
         if not await still_ours(self._services, self._call_sid):
             return
         try:
-            await self._services.rest.hang_up(self._call_sid)
+            await control.hang_up(self._call_sid)
         except TwilioError as error:
             # Also "no such call": its stream still lives, so the call does too.
             self._feed(ev.HangUpFailed(str(error)))

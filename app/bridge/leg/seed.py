@@ -134,7 +134,7 @@ def first_seed(
 
 def agent_for(call: CallInfo, services: Services, placed: Placed) -> Agent:
     """The agent of a call. `placed`: what an outbound call is for."""
-    agent = services.agent.agent
+    agent = services.agent_of(call.call_sid)
     outbound = call.direction == "outbound-api"
     return agent.calling(placed.greeting, placed.context) if outbound else agent
 

@@ -127,7 +127,7 @@ class RecordedTransfers:
         def apply(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found.clear()
             before[:] = outcomes_of(records)
-            attempts = self._restore(records)
+            attempts = self._restore(call.call_sid, records)
             if attempts is None:
                 return records
             found.append((decide(attempts), attempts))
@@ -167,8 +167,8 @@ class RecordedTransfers:
         await self._store.flush(WRITTEN_S)
         return await self._store.get_call(call_sid)
 
-    def _restore(self, records: Sequence[dict[str, Any]]) -> TransferAttempts | None:
-        return TransferAttempts.restore(records, self._services.agent.agent.destinations)
+    def _restore(self, call_sid: str, records: Sequence[dict[str, Any]]) -> TransferAttempts | None:
+        return TransferAttempts.restore(records, self._services.destinations(call_sid))
 
     def _tell(self, call: CallInfo, before: list[str], records: Sequence[dict[str, Any]]) -> None:
         """Tell watchers the outcomes that are new."""
@@ -269,7 +269,7 @@ class RecordedTransfers:
             )
             urls = self._switchboard.streams.urls(base_url, ticket, DIGITS_PLAYED)
             return render("play-digits", digits=redirect.digits, **urls)
-        attempts = self._restore(row.transfers)
+        attempts = self._restore(call.call_sid, row.transfers)
         if attempts is None or not attempts.pending:
             return None
         return self.dialling(call, attempts, base_url).twiml(attempts.last.destination)
@@ -315,7 +315,7 @@ class RecordedTransfers:
     async def call_ended(self, call_sid: str) -> None:
         """The call is over: let go of the human who is called for it."""
         row = await self._store.get_call(call_sid)
-        attempts = self._restore(row.transfers) if row is not None else None
+        attempts = self._restore(call_sid, row.transfers) if row is not None else None
         if attempts is not None and attempts.last.callee_sid and attempts.last.outcome != TAKEN:
             await self._warm.release(call_sid, attempts.last.callee_sid)
 

@@ -7,7 +7,7 @@ call has gone on to meanwhile.
 import asyncio
 
 from app.bridge.leg.leg import Leg
-from app.wires.twilio.rest import TwilioRest
+from app.bridge.softphone_line import CallControl
 
 RESPONSE_S = 0.1  # Twilio obeys a moment before its response arrives: wait that long, do not retry
 
@@ -19,7 +19,7 @@ class CallRedirects:
         self._confirmed: dict[str, asyncio.Event] = {}
 
     async def order(
-        self, rest: TwilioRest, call_sid: str, twiml: str, leg: Leg | None = None
+        self, rest: CallControl, call_sid: str, twiml: str, leg: Leg | None = None
     ) -> bool:
         """Replace a call's TwiML; returns when Twilio responds, or `confirm` is called, or the leg
         ends. `leg`: the one whose stream the redirect ends. Returns whether Twilio responded.

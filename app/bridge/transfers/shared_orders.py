@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from app.bridge.deadlines import within
 from app.bridge.leg.leg import Leg
 from app.bridge.services import Services
+from app.bridge.softphone_line import CallControl
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.pending import FALLBACK_REASON, PLEASE_HOLD, SORRY
 from app.bridge.transfers.recorded import RecordedTransfers
@@ -16,7 +17,6 @@ from app.call.destinations import Destination
 from app.call.exits.attempts import FAILED, TransferAttempts
 from app.errors import TwilioError
 from app.records.store import StoreUnavailable
-from app.wires.twilio.rest import TwilioRest
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class SharedOrders:
         self._recorded = recorded
 
     async def transfer(
-        self, rest: TwilioRest, leg: Leg, command: TransferCall, sent: Callable[[str], None]
+        self, rest: CallControl, leg: Leg, command: TransferCall, sent: Callable[[str], None]
     ) -> None:
         """Replace the call's TwiML by a dial. `sent`: called with that TwiML.
 
@@ -90,7 +90,8 @@ class SharedOrders:
         *,
         resumes: bool = True,
     ) -> TransferAttempts:
-        by_name = {each.name: each for each in self._services.agent.agent.destinations}
+        destinations = self._services.destinations(leg.call.call_sid)
+        by_name = {each.name: each for each in destinations}
         dialled = [by_name[name] for name in route]
         begin = self._recorded.begin(leg.call, dialled, call_id, reason, summary, resumes=resumes)
         written = self._services.store.flush(WRITTEN_S)  # the order itself, in the timeline

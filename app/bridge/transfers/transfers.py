@@ -15,6 +15,7 @@ from typing import Any
 from app.bridge.leg.leg import Leg
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
+from app.bridge.softphone_line import CallControl
 from app.bridge.switchboard import Switchboard
 from app.bridge.transfers.pending import (
     FALLBACK_REASON,
@@ -36,7 +37,6 @@ from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
-from app.wires.twilio.rest import TwilioRest
 from app.wires.twilio.twiml import DIGITS_PLAYED, render
 
 logger = logging.getLogger(__name__)
@@ -81,8 +81,7 @@ class Transfers:
         Raises:
             TwilioError: Twilio refused, or there are no credentials. The call stays with the agent.
         """
-        rest = self._services.rest
-        if rest is None:
+        if (rest := self._services.control(leg.call.call_sid)) is None:
             raise TwilioError("there are no Twilio credentials; set TWILIO_ACCOUNT_SID")
         order = asyncio.create_task(self._order(rest, leg, command))
         self._orders[leg.call.call_sid] = order
@@ -99,7 +98,7 @@ class Transfers:
         elif error is not None:
             logger.error("redirect failed", exc_info=error, extra={"call_sid": call_sid})
 
-    async def _order(self, rest: TwilioRest, leg: Leg, command: TransferCall | PlayDigits) -> None:
+    async def _order(self, rest: CallControl, leg: Leg, command: TransferCall | PlayDigits) -> None:
         call_sid = leg.call.call_sid
         if isinstance(command, PlayDigits):
             ticket = await self._switchboard.streams.ticket_after_keys(leg, command)
@@ -134,8 +133,8 @@ class Transfers:
             if responded:
                 leg.redirect.confirm()
         logger.info("caller transferred", extra={"call_sid": call_sid})
-        still_pending = self._pending.get(call_sid) is pending
-        if destination.warm and still_pending and pending.attempts.attempt(number) is not None:
+        pends = self._pending.get(call_sid) is pending and pending.attempts.attempt(number)
+        if destination.warm and pends:
             await self._warm.ring(pending, destination)
 
     def _begin(
@@ -149,7 +148,7 @@ class Transfers:
         resumes: bool = True,
     ) -> PendingTransfer:
         services, agent = self._services, self._services.agent
-        by_name = {each.name: each for each in agent.agent.destinations}
+        by_name = {each.name: each for each in services.destinations(leg.call.call_sid)}
         earlier = self._earlier.setdefault(leg.call.call_sid, [*leg.seed.earlier_transfers])
         dialled = [by_name[name] for name in route]
         attempts = TransferAttempts(dialled, call_id, reason, summary, len(earlier))
@@ -165,7 +164,7 @@ class Transfers:
         """The agent cannot go on: TwiML that transfers the caller to any human who is there. None:
         there is none; apologise and hang up."""
         leg = self._switchboard.leg(call_sid)
-        route = open_destinations(self._services.agent.agent.destinations, time.time())
+        route = open_destinations(self._services.destinations(call_sid), time.time())
         if leg is None or not route:
             return None
         if call_sid in self._pending:  # a repeated request
@@ -206,7 +205,7 @@ class Transfers:
 
     async def whisper(self, call_sid: str, number: int, base_url: str) -> str:
         """A human picked up: TwiML with the summary, and to press 1."""
-        record, leg = await self._record(call_sid, number), self._switchboard.leg(call_sid)
+        record, leg = await self.record(call_sid, number), self._switchboard.leg(call_sid)
         if record is None or record["outcome"] != RINGING:
             return render("goodbye")
         if leg is not None:  # Twilio rings, so it obeyed, whatever it responded
@@ -219,7 +218,7 @@ class Transfers:
     async def pressed(self, call_sid: str, number: int, digits: str) -> str:
         """The human pressed a key: TwiML. 1 accepts the call."""
         pending = self._pending.get(call_sid)
-        record = await self._record(call_sid, number)
+        record = await self.record(call_sid, number)
         if pending is not None:
             accepts = pending.attempts.pressed(number, digits)
             pending.save()
@@ -353,7 +352,7 @@ class Transfers:
         self._earlier[pending.call_sid] = pending.records()
         self._pending.pop(pending.call_sid, None)
 
-    async def _record(self, call_sid: str, number: int) -> Record | None:
+    async def record(self, call_sid: str, number: int) -> Record | None:
         """The record of an attempt, of this process or from the store; None: there is none."""
         pending = self._pending.get(call_sid)
         if pending is None:

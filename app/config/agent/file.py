@@ -59,6 +59,9 @@ class LoadedAgent:
     voices: tuple[VoiceSettings, ...] = ()
     #: What is set and has no effect, `file:line: key: …`.
     warnings: tuple[str, ...] = ()
+    #: The agent of a softphone's call: transfers ring in the page, so that an agent without
+    #: destinations has one there, and none is warm. None: as `agent`.
+    at_softphone: Agent | None = None
 
 
 def load_agent(
@@ -118,6 +121,13 @@ def load_agent(
         summary=form.after_call.summary,
         voices=form.voice.external(form.language),
         warnings=tuple(f"{path}:{line}: {warning}" for line, warning in sorted(warnings)),
+        at_softphone=_at_softphone(form.agent(tools.specs, transfer_number or "")),
+    )
+
+
+def _at_softphone(agent: Agent) -> Agent:
+    return replace(
+        agent, destinations=tuple(replace(each, warm=False) for each in agent.destinations)
     )
 
 
@@ -167,9 +177,9 @@ class AgentForm(Form):
 
     def agent(self, tools: tuple[ToolSpec, ...], transfer_number: str | None) -> Agent:
         """The Agent. `tools`: from the tools file; the built-in tools precede them.
-        `transfer_number`: the only destination if the file has none."""
+        `transfer_number`: the only destination if the file has none; empty: of a softphone."""
         destinations = tuple(each.destination() for each in self.transfer.destinations)
-        if not destinations and transfer_number:
+        if not destinations and transfer_number is not None:
             destinations = (replace(_DEFAULT_DESTINATION, address=transfer_number),)
         return Agent(
             name=self.name,

@@ -16,6 +16,7 @@ from app.errors import ProtocolError
 from app.records.stored_call import CallIsOver
 from app.web import authenticated
 from app.web.app_state import AppState, state_of
+from app.web.page_origin import foreign_page, page_base
 from app.web.twilio.refused_stream import report_refused_stream
 from app.web.twilio.request import base_of, rendered, twiml
 from app.web.twilio.signed_route import SignedRoute
@@ -167,7 +168,17 @@ async def media_stream(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.accept"})
         await _close(send, 1000)
         return
-    if not gate.admits_stream(scope) or not streams.knows(ticket):
+    softphone = streams.is_softphone(ticket)
+    if softphone and state.services.bus.shared and not state.services.bus.available:
+        cause = "a softphone's ticket needs Redis, which is away"
+        report_refused_stream(scope, ticket, cause)
+        await _unavailable(scope, send)
+        return
+    if softphone and page_base(scope) is None:
+        report_refused_stream(scope, ticket, foreign_page(scope).reason)
+        await send({"type": "websocket.close", "code": 1008})
+        return
+    if not (softphone or gate.admits_stream(scope)) or not streams.knows(ticket):
         report_refused_stream(scope, ticket)
         await send({"type": "websocket.close", "code": 1008})
         return

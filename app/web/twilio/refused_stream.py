@@ -32,7 +32,7 @@ def report_refused_stream(
         fault = Fault(cause, "")
     elif scope["type"] != "websocket":
         fault = NO_UPGRADE
-    elif not gate.admits_stream(scope):
+    elif not (streams.is_softphone(ticket) or gate.admits_stream(scope)):
         fault = gate.fault(scope)
     else:
         fix = _VALID_ANYWHERE if state.services.bus.shared else _VALID_ONCE

@@ -32,6 +32,13 @@ async def form_of(request: Request) -> Mapping[str, str]:
     return form
 
 
+def answer_as_webhook(request: Request, form: Mapping[str, str], base_url: str) -> None:
+    """Let the handler of a webhook answer a request that is not Twilio's and that was checked
+    otherwise: `form_of` returns this form, `base_of` this address."""
+    request.state.form = form
+    state_of(request.app).gate.use_base(request.scope, base_url)
+
+
 async def _read_form(request: Request) -> Mapping[str, str]:
     gate = state_of(request.app).gate
     body = b""

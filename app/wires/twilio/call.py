@@ -29,7 +29,7 @@ class CallInfo:
 
     call_sid: str
     account_sid: str = ""
-    #: `inbound`, or Twilio's `outbound-api` and its kin.
+    #: `inbound`, or Twilio's `outbound-api` and its kin; `softphone` for a call from the console.
     direction: str = "inbound"
     #: E.164, a `client:` or `sip:` address, or empty if unknown.
     from_number: str = ""

@@ -85,6 +85,17 @@ class PublicAddress:
         found = (_base(*each, prefix) for each in reported[:MOST_BASES])
         return list(dict.fromkeys(each for each in found if each))
 
+    def page_bases(self, scope: Scope) -> list[str]:
+        """Every base URL at which a browser may have loaded a page of this service, the most likely
+        one first. A proxy that ends TLS may not report it: the host's https address is one too."""
+        own = _base(str(scope.get("scheme", "http")), header(scope, b"host"), self._prefix(scope))
+        reported = [] if self.public_url else self.bases(scope)
+        public = [self.public_url] if self.public_url else []
+        if own and public and urlsplit(own).netloc == urlsplit(public[0]).netloc:
+            own = public[0]
+        found = [*reported, *([own] if own else []), *public]
+        return list(dict.fromkeys([*found, *map(_secure, found)]))
+
     def signed_bases(self, scope: Scope) -> list[str]:
         """`bases`, and behind them those that only a signature can confirm: each with https, and
         Host itself. For a media stream's handshake also the replica's own.

@@ -83,6 +83,10 @@ class SignatureChecker:
         """
         return next(iter(self._address.bases(scope)), None)
 
+    def page_bases(self, scope: Scope) -> list[str]:
+        """See `PublicAddress.page_bases`."""
+        return self._address.page_bases(scope)
+
     def prefixes(self, scope: Scope) -> list[str]:
         """The path prefixes that a proxy may have left in the request's path."""
         return self._address.prefixes(scope)

@@ -33,6 +33,7 @@ ONE = desk(name="desk", number=DESK)
 TWO = desk(f'name = "desk"\nnumber = "{DESK}"', f'name = "sales"\nnumber = "{SALES}"')
 PROBLEM = "application/problem+json"
 # The statuses of each route, besides 401, 429 and 503 of all routes that need the token.
+SOFTPHONE = "/softphone/calls/{call_sid}"
 ROUTES = {
     ("get", "/calls"): {200, 404, 422},
     ("post", "/calls"): {201, 403, 409, 413, 422, 502, 504},
@@ -45,6 +46,11 @@ ROUTES = {
     ("post", "/calls/{call_sid}/transfer"): {202, 404, 409, 413, 422, 504},
     ("post", "/calls/{call_sid}/say"): {202, 404, 409, 413, 422, 504},
     ("post", "/calls/{call_sid}/hangup"): {202, 404, 409, 413, 422, 502, 504},
+    ("post", "/softphone/calls"): {201, 403, 422},
+    ("post", f"{SOFTPHONE}/next"): {200, 403, 404, 422},
+    ("get", f"{SOFTPHONE}/transfers/{{number}}"): {200, 403, 404, 422},
+    ("post", f"{SOFTPHONE}/transfers/{{number}}/answer"): {200, 403, 404, 422},
+    ("post", f"{SOFTPHONE}/transfers/{{number}}/ended"): {200, 403, 404, 413, 422},
 }
 #: What is no JSON, by the end of its path.
 OTHER_TYPES = {"recording": "audio/wav", "page": "text/html"}

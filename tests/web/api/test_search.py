@@ -42,6 +42,7 @@ async def api(store: Store, tmp_path: Path) -> AsyncIterator[AsyncClient]:
         agent=SimpleNamespace(agent=AGENT),
         recordings=tmp_path,
         bus=LocalBus(),
+        embedded=False,
     )
     recordings = Recordings(services, Requests(services.bus))
     install_state(app, api_token=TOKEN, services=services, recordings=recordings)
@@ -171,6 +172,11 @@ async def test_a_call_that_is_none_has_no_report(api: AsyncClient) -> None:
 
 async def test_the_agent_has_a_name_and_destinations(api: AsyncClient) -> None:
     shown = (await api.get("/agent")).json()
-    assert shown == {"name": "Mia", "destinations": ["Sales", "Support"], "listen_in": True}
+    assert shown == {
+        "name": "Mia",
+        "destinations": ["Sales", "Support"],
+        "understands": [],
+        "listen_in": True,
+    }
     answer = await api.get("/agent", headers={"Authorization": "Bearer wrong"})
     assert answer.status_code == 401

@@ -5,7 +5,7 @@ CHROMIUM names the browser; else the system's is taken, or the one that Playwrig
 
 import os
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import cache
 from importlib.util import find_spec
@@ -113,13 +113,17 @@ def _axe() -> str:
 
 
 @asynccontextmanager
-async def browsing(url: str, token: str, **options: Any) -> AsyncIterator[Browsing]:
-    """A page of a fresh browser. `options`: of the browser's context, such as `color_scheme`."""
+async def browsing(
+    url: str, token: str, args: Sequence[str] = (), **options: Any
+) -> AsyncIterator[Browsing]:
+    """A page of a fresh browser. `args`: of its command line. `options`: of the browser's context,
+    such as `color_scheme`."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium() or None, args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=chromium() or None,
+            args=["--no-sandbox", "--disable-dev-shm-usage", *args],
         )
         try:
             context = await browser.new_context(**options)

@@ -122,7 +122,7 @@ def reached(entry: str) -> set[str]:
 def test_every_module_is_used_and_the_consoles_are_preloaded() -> None:
     page = (pages.FOLDER / "index.html").read_text(encoding="utf-8")
     names = {name for name in pages.files() if name.endswith(".js")}
-    worklets = {"speaker.js"}  # loaded when they are needed
+    worklets = {"speaker.js", "phone_worklet.js"}  # loaded when they are needed
     assert reached("main.js") | reached("file.js") | worklets == names
     preloaded = re.findall(r'modulepreload" href="console/([^"]+)"', page)
     assert sorted([*preloaded, "main.js"]) == sorted(reached("main.js"))

@@ -1,5 +1,7 @@
 // Times, lengths and money as people read them.
 
+import { texts } from "./texts.js";
+
 const two = (number) => String(number).padStart(2, "0");
 
 /** Milliseconds as 1:05, or 1:02:03. */
@@ -47,6 +49,7 @@ export const zone = () => Intl.DateTimeFormat().resolvedOptions().timeZone || "U
 
 /** The number of the person on the phone: the caller's, or that which was called. */
 export function person(call) {
+  if (call.direction === "softphone") return texts.phone.title;
   return (call.direction.startsWith("outbound") ? call.to : call.from) || "";
 }
 

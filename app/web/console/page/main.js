@@ -8,6 +8,7 @@ import { connected, follow, unfollow } from "./live.js";
 import { route } from "./route.js";
 import { restore, signOut, token } from "./session.js";
 import { SignIn } from "./sign_in.js";
+import { Softphone } from "./softphone.js";
 import { StartView } from "./start.js";
 import { texts } from "./texts.js";
 
@@ -33,6 +34,7 @@ function Frame() {
       <button type="button" class="quiet" onClick=${() => signOut()}>${texts.nav.signOut}</button>
     </header>
     <main>
+      ${view !== "start" && html`<${Softphone} callSid=${callSid} />`}
       ${view === "start" && html`<${StartView} agent=${agent.value} />`}
       ${view === "days" && html`<${DaysView} />`}
       ${view === "call" &&

@@ -6,6 +6,7 @@ import { html, signal, useEffect, useRef, useState } from "./lib.js";
 import { ended, liveCalls } from "./live.js";
 import { outcomeOf, State } from "./outcome.js";
 import { callAddress } from "./route.js";
+import { Softphone } from "./softphone.js";
 import { texts } from "./texts.js";
 
 const PAGE = 25;
@@ -22,6 +23,7 @@ export function StartView({ agent }) {
   }, [agent]);
   return html`
     <h1 tabindex="-1"><bdi>${agent?.name ?? "…"}</bdi></h1>
+    <${Softphone} agent=${agent} shown=${true} />
     <${Live} />
     <${Past} />
   `;

@@ -1,0 +1,1 @@
+"""The softphone's sound, measured in a real browser against what the model sent."""
