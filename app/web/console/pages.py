@@ -18,6 +18,11 @@ from app.web.app_state import State
 
 router = APIRouter(include_in_schema=False)
 
+#: What a softphone, or listening in, loads when it begins.
+WORKLETS = {"speaker.js", "phone_worklet.js"}
+#: Files that a browser does not load when it opens the page: those, the licences, and the modules
+#: that only a kept call has.
+NOT_LOADED = WORKLETS | {"vendor/LICENSES.txt", "file.js", "kept_sound.js", "unpacked.js"}
 FOLDER = Path(__file__).parent / "page"
 
 # Nothing but the files of this service: no inline script or style, no frame around the page.
@@ -75,8 +80,8 @@ def _file(body: bytes, media_type: str) -> File:
 
 
 def page_bytes() -> int:
-    """The size of the whole page, compressed."""
-    return sum(len(each.compressed) for each in files().values())
+    """What a browser loads when it opens the page, compressed."""
+    return sum(len(each.compressed) for name, each in files().items() if name not in NOT_LOADED)
 
 
 @router.head("/")

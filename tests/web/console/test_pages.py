@@ -94,7 +94,11 @@ async def test_the_page_is_served_below_a_prefix_that_is_left_in_place(tmp_path:
 
 
 def test_the_page_is_light() -> None:
-    sizes = {name: len(gzip.compress(file.body, 9)) for name, file in pages.files().items()}
+    sizes = {
+        name: len(gzip.compress(file.body, 9))
+        for name, file in pages.files().items()
+        if name not in pages.NOT_LOADED
+    }
     assert sum(sizes.values()) == pages.page_bytes()
     assert pages.page_bytes() <= MOST_BYTES, sizes
 
@@ -122,8 +126,9 @@ def reached(entry: str) -> set[str]:
 def test_every_module_is_used_and_the_consoles_are_preloaded() -> None:
     page = (pages.FOLDER / "index.html").read_text(encoding="utf-8")
     names = {name for name in pages.files() if name.endswith(".js")}
-    worklets = {"speaker.js", "phone_worklet.js"}  # loaded when they are needed
-    assert reached("main.js") | reached("file.js") | worklets == names
+    assert reached("main.js") | reached("file.js") | pages.WORKLETS == names
+    not_loaded = pages.NOT_LOADED - pages.WORKLETS - {"vendor/LICENSES.txt"}
+    assert reached("file.js") - reached("main.js") == not_loaded
     preloaded = re.findall(r'modulepreload" href="console/([^"]+)"', page)
     assert sorted([*preloaded, "main.js"]) == sorted(reached("main.js"))
 
