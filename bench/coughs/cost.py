@@ -43,7 +43,7 @@ class _NoMeter:
 
     run_bytes = quiet_bytes = 0
 
-    def take(self, _payload: str, _size_bytes: int) -> None:
+    def take(self, _ulaw: bytes) -> None:
         pass
 
 
