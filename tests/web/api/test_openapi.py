@@ -203,7 +203,8 @@ class Settled:
                 status = message["status"]
             elif status == 202:
                 _, _, call_sid, order = path.split("/")
-                await self._is_done(self._w.line.calls[call_sid], order)
+                if call_sid in self._w.line.calls:  # else it is a softphone's
+                    await self._is_done(self._w.line.calls[call_sid], order)
             await send(message)
 
         await self._service(scope, read, write)
@@ -228,7 +229,7 @@ async def over(w: World, call: Call) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.timeout(3600 if FUZZ else 120)
+@pytest.mark.timeout(3600 if FUZZ else 240)
 async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
     """Every phase and check, over a socket, among calls of every kind: past, live, handed over.
     What it sends is the same in every run: all that its requests are made of is in the schema and
@@ -262,7 +263,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
         status, report = await run(w, tmp_path)
         assert status == 0, report
-        assert "Tested: 14" in report and "Stateful" in report
+        assert "Tested: 19" in report and "Stateful" in report
         # What it sends in order to see what the server takes, and uvicorn's word for it.
         assert {line.splitlines()[0] for line in w.log.failures()} <= {
             "Invalid HTTP request received."
@@ -273,7 +274,7 @@ async def test_schemathesis_finds_nothing(tmp_path: Path) -> None:
 
 async def run(w: World, folder: Path) -> tuple[int, str]:
     """Run the schemathesis command; returns its exit status and output."""
-    how = ["--max-examples", "300"] if FUZZ else ["--max-examples", "20"]
+    how = ["--max-examples", "300"] if FUZZ else ["--max-examples", "8"]
     if not FUZZ:
         how += ["--generation-deterministic", "--suppress-health-check", "too_slow"]
     process = await asyncio.create_subprocess_exec(
