@@ -80,7 +80,8 @@ async def test_whatever_a_tool_raises_the_call_goes_on_and_no_process_is_left() 
             return super().brain(turn)
 
     script = Watched(HELLO, calls, *[SMALL_TALK] * 20)  # it may say that it is still working
-    async with world(script, agent=f'tools = "tools.py"\n{AGENT}', tools=TOOLS) as w:
+    patient = f'tools = "tools.py"\n{AGENT}[limits]\ntool_seconds = 50\n'
+    async with world(script, agent=patient, tools=TOOLS) as w:
         call = await w.connected()
         await ask(w, call)
         await answered.wait()
