@@ -87,10 +87,12 @@ format: $(INSTALLED) ## Format the code.
 bench: $(INSTALLED) ## What a call costs, beside a bare relay and a Node bridge; five minutes.
 	$(BIN)/python -m bench
 
-PEER := bench/peers/node
-peers: $(PEER)/node_modules/.installed ## Install the Node bridge that bench compares ours with; needs npm.
+PEER := .node-peer
+peers: $(PEER)/.installed ## Install the Node bridge that bench compares ours with; needs npm.
 
-$(PEER)/node_modules/.installed: $(PEER)/package.json
+$(PEER)/.installed: $(wildcard bench/peers/node/*)
+	@mkdir -p $(PEER)
+	cp $^ $(PEER)
 	npm install --prefix $(PEER) --no-package-lock --no-audit --no-fund
 	@touch $@
 
@@ -176,4 +178,4 @@ release: $(INSTALLED) ## Test, build and tag a version: make release VERSION=1.2
 	@$(BIN)/python scripts/release.py '$(VERSION)'
 
 clean: ## Remove what the other targets created; call records stay.
-	rm -rf $(VENV) $(COMPAT) $(DEPLOY) .venv-3.* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) $(PEER) $(COMPAT) $(DEPLOY) .venv-3.* build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -4,7 +4,8 @@ import shutil
 
 from bench.process import ROOT, Subject
 
-FOLDER = ROOT / "bench" / "peers" / "node"
+#: Where `make peers` installs it, with bench/peers/node/server.mjs.
+FOLDER = ROOT / ".node-peer"
 
 NODE = Subject(
     "Node peer",
