@@ -4,7 +4,6 @@ A report becomes due in the transaction that stores the call's terminal status, 
 it.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
@@ -14,7 +13,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.database import Database
 from app.records.schema import CALLS
-from app.wires.twilio.call import TERMINAL
 
 HEAD_START_S = 10.0  # of the process that had the call: it knows when the record is complete
 
@@ -32,17 +30,6 @@ def newly_due(now: datetime) -> _Row:
         "report_since": now,
         "report_due_at": now + timedelta(seconds=HEAD_START_S),
         "report_tries": 0,
-    }
-
-
-def unless_ended(new: Mapping[str, Any]) -> _Row:
-    """The columns of `newly_due` for an upsert that leaves a call alone which had ended before:
-    Twilio repeats status callbacks, and a delivered report must not become due again."""
-    had_ended = CALLS.c.status.in_(TERMINAL)
-    return {
-        name: sa.case((had_ended, CALLS.c[name]), else_=value)
-        for name, value in new.items()
-        if name.startswith("report_")
     }
 
 

@@ -118,7 +118,7 @@ async def _call(run: Cluster, load: Load, seed: int, stop: asyncio.Event) -> Non
 
 
 def _forget(run: Cluster) -> None:
-    """Let go of the bench's own memory of calls that are over for a while."""
+    """Forget calls that ended more than `KEPT_MS` ago: their sounds are the bench's memory."""
     before_ms = now_ms() - KEPT_MS
     for calls in (run.line.calls, run.line.children):
         over = [sid for sid, each in calls.items() if (each.ended_ms or inf) < before_ms]

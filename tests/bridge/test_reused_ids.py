@@ -38,7 +38,7 @@ def test_an_item_of_the_next_session_is_another_one_though_it_has_the_same_id() 
     assert ids.inward(ev.CallerTurnCommitted("item_2", "item_1")) == ev.CallerTurnCommitted(
         "item_2", "item_1~3"
     )
-    assert ids.inward(ev.CallerTurnCommitted("item_3", None)).previous_item_id is None  # type: ignore[union-attr]
+    assert ids.inward(ev.CallerTurnCommitted("item_3", None)).previous_item_id is None
 
 
 def test_what_a_response_lists_at_its_end_has_the_same_ids() -> None:

@@ -161,7 +161,7 @@ async def test_an_operator_ends_a_call_that_rings() -> None:
 
 
 async def test_a_page_that_is_closed_while_it_rings_ends_the_call() -> None:
-    """Nobody answers, and nobody opens the stream in which the call would go on."""
+    """No human answers, and the page does not open the stream in which the call would go on."""
     async with transferred(SHORT, limits=QUICK) as (w, phone):
         ended = asyncio.Event()
         w.switchboard.on_call_ended.append(lambda _: ended.set())

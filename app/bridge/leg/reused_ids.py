@@ -10,7 +10,6 @@ from functools import cache
 from typing import Any, TypeVar
 
 from app.call.commands import ToModel
-from app.call.events import Event
 from app.call.ids import OURS
 
 T = TypeVar("T")
@@ -32,19 +31,8 @@ class ReusedIds:
         self._present = set()
         self._originals = {}
 
-    def inward(self, event: Event) -> Event:
+    def inward(self, event: T) -> T:
         """The event, with ids that no earlier session had."""
-        return self._inward(event)
-
-    def outward(self, command: ToModel) -> ToModel:
-        """The command, with the ids that the session knows."""
-        if not self._originals:
-            return command
-        values = {name: getattr(command, name) for name in _names(_type(command))}
-        known = {name: self._originals.get(value, value) for name, value in values.items()}
-        return replace(command, **known) if known != values else command
-
-    def _inward(self, event: T) -> T:
         changed: dict[str, object] = {}
         for name in _names(_type(event)):
             value = getattr(event, name)
@@ -56,8 +44,16 @@ class ReusedIds:
                 changed[name] = unique
         return replace(event, **changed) if changed else event  # type: ignore[type-var]
 
+    def outward(self, command: ToModel) -> ToModel:
+        """The command, with the ids that the session knows."""
+        if not self._originals:
+            return command
+        values = {name: getattr(command, name) for name in _names(_type(command))}
+        known = {name: self._originals.get(value, value) for name, value in values.items()}
+        return replace(command, **known) if known != values else command
+
     def _of_list(self, each: object) -> object:
-        return self._unique(each) if isinstance(each, str) else self._inward(each)
+        return self._unique(each) if isinstance(each, str) else self.inward(each)
 
     def _unique(self, value: str) -> str:
         if value in self._present:
