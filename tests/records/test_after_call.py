@@ -89,6 +89,7 @@ async def test_an_unanswered_call_is_reported_too(
     store.save_call("CA1", direction="outbound-api", to_number="+15550100001", status="ringing")
     async with after_calls(store, owner.url, clock):
         await ended(store, "CA1", status=status)
+        await clock.rest()  # the first look is over
         clock.pass_(LOOK_EVERY_S)
         report = await owner.report()
         await becomes(store, clock, "CA1", "delivered")
@@ -117,6 +118,7 @@ async def test_a_call_that_is_still_recorded_is_not_reported_yet(
     live = {"CA1"}
     async with after_calls(store, owner.url, clock, is_live=live.__contains__) as after:
         await ended(store, "CA1", "CA2")
+        await clock.rest()  # the first look is over
         clock.pass_(LOOK_EVERY_S)
         assert (await owner.report())["data"]["call_sid"] == "CA2"
         await becomes(store, clock, "CA2", "delivered")
@@ -155,6 +157,7 @@ async def test_a_call_that_ends_while_reports_are_looked_for_is_reported_with_it
 
     async with after_calls(store, owner.url, clock, is_live=ends_now):
         await ended(store, "CA1")
+        await clock.rest()  # the first look is over
         clock.pass_(LOOK_EVERY_S)
         report = await owner.report()
 
