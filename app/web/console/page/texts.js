@@ -11,6 +11,7 @@ export const texts = {
     expired: "The API token is wrong or has changed. Sign in again.",
   },
   nav: { label: "Pages", calls: "Calls", days: "Over time", signOut: "Sign out" },
+  views: { failed: "This page could not be loaded.", reload: "Load it again" },
   connection: {
     opening: "Connecting …",
     open: "Live",
