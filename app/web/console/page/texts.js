@@ -308,6 +308,8 @@ export const texts = {
     agent: "Agent",
     defaultDevice: "Default",
     file: "WAV file instead of the microphone",
+    again: "Play it again",
+    noWav: "Use the microphone",
     noFile: "This file holds no sound that the browser can play.",
     noSpeaker: "This speaker cannot be used.",
     noAudio: "The browser's audio cannot be used:",
