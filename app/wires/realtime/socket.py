@@ -142,7 +142,7 @@ async def connect(
         opening.abort()
         raise ModelError(f"the model did not answer within {CONNECT_S:g} s") from None
     except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
-        reason = str(error) or "the connection was reset"  # as of a TLS that the peer does not speak
+        reason = str(error) or "the connection was reset"  # as where the peer speaks no TLS
         raise ModelError(f"the model cannot be reached: {reason}") from None
     except asyncio.CancelledError:
         opening.abort()
