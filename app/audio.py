@@ -24,7 +24,7 @@ AUDIBLE_RMS = 58
 
 _PCM_FULL_SCALE = 32768
 _ULAW_SILENCE = b"\xff"
-_SAMPLE_CHARACTERS = 268  # of base64: 25 ms
+_SAMPLE_BYTES = 25 * ULAW_BYTES_PER_MS  # of audio whose loudness is measured
 
 
 def ulaw_ms(size_bytes: int) -> float:
@@ -105,15 +105,15 @@ def ulaw_rms(ulaw: bytes) -> int:
     return audioop.rms(audioop.ulaw2lin(ulaw, 2), 2)
 
 
-def is_audible(payload: str) -> bool:
-    """Whether µ-law, given in base64, can be heard: 25 ms of it, or all of it, reach `AUDIBLE_RMS`.
+def is_audible(ulaw: bytes) -> bool:
+    """Whether µ-law can be heard: 25 ms of it, or all of it, reach `AUDIBLE_RMS`.
 
-    Most audio is audible in its middle, so that the rest is not decoded.
+    Most audio is audible in its middle, so that the rest is not measured.
     """
-    middle = len(payload) // 8 * 4  # four characters are three bytes
+    middle = len(ulaw) // 2
     return (
-        ulaw_rms(base64_decode(payload[middle : middle + _SAMPLE_CHARACTERS])) >= AUDIBLE_RMS
-        or ulaw_rms(base64_decode(payload)) >= AUDIBLE_RMS
+        ulaw_rms(ulaw[middle : middle + _SAMPLE_BYTES]) >= AUDIBLE_RMS
+        or ulaw_rms(ulaw) >= AUDIBLE_RMS
     )
 
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
-from app.audio import is_audible
 from app.bridge.leg.reused_ids import ReusedIds
 from app.call.agent import Agent
 from app.call.commands import (
@@ -15,7 +13,6 @@ from app.call.commands import (
     ToModel,
 )
 from app.call.events import (
-    AudioReceived,
     Event,
     ModelFaulted,
     ModelLost,
@@ -85,11 +82,8 @@ class ModelSide:
             self._take(wire, ModelLost(str(error), error.fatal))
 
     def _take(self, wire: ModelWire, event: Event) -> None:
-        """An event of a wire. One that was closed or replaced has nothing to say any more.
-        The loudness of audio is measured here."""
+        """An event of a wire. One that was closed or replaced has nothing to say any more."""
         if wire is self.wire:
-            if isinstance(event, AudioReceived) and not is_audible(event.payload):
-                event = replace(event, quiet=True)
             self._feed(self._ids.inward(event))
         elif wire is self.successor and (translated := _of_successor(event)) is not None:
             if isinstance(translated, SuccessorLost):

@@ -113,9 +113,10 @@ class PlaybackLedger:
         item = self._items.get(item_id)
         return item is not None and item.complete
 
-    def sent(self, item_id: str, size_bytes: int, now_ms: float) -> None:
-        """This much more of an item goes to Twilio. Call `generated` with it first."""
-        if self.position(now_ms) >= self._sent:
+    def sent(self, item_id: str, size_bytes: int, now_ms: float) -> int:
+        """This much more of an item goes to Twilio. Call `generated` with it first. Returns the
+        position of its end."""
+        if not self.playing(now_ms):
             self._forget_heard()
             self._run_start, self._run_start_ms = self._sent, now_ms
             self._lag_ms = max(0.0, median(self._lags_ms)) if len(self._lags_ms) >= 3 else 0.0
@@ -129,6 +130,7 @@ class PlaybackLedger:
         item = self._items[item_id]
         item.sent_bytes += size_bytes
         item.end = end
+        return end
 
     def _forget_heard(self) -> None:
         """Drop the items that were surely heard to their end: bounds the memory of a long call."""
@@ -258,17 +260,17 @@ class PlaybackLedger:
         return item.sent_bytes == item.generated_bytes and item.end <= self._sure
 
     def playing(self, now_ms: float) -> bool:
-        """Whether the caller probably hears something now."""
+        """Whether the caller probably hears something now: the `position` is before the end."""
+        if self._sure == self._sent:
+            return False
+        elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
+        if 0.0 <= elapsed_ms * BYTES_PER_MS < self._sent - self._run_start:
+            return True  # by the clock; marks can only make it earlier
         return self.position(now_ms) < self._sent
 
     def interrupts(self, now_ms: float) -> bool:
         """Whether a clear now would interrupt an item: one that plays, or is not complete."""
         return self.playing(now_ms) or not all(map(self._fully_sent, self._items.values()))
-
-    @property
-    def sent_position(self) -> int:
-        """The position of the next byte to be sent."""
-        return self._sent
 
     @property
     def sure_position(self) -> int:

@@ -17,6 +17,7 @@ from app.web import authenticated
 from app.web.server.connection import Connection
 from app.web.server.frames import FrameReader, text_frame
 
+_OPEN = State.OPEN  # an enum's member takes longer to look up
 MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
 
 NOT_ANSWERED = "a WebSocket handshake was not answered in time"
@@ -102,11 +103,14 @@ class WebSocket(WebSocketsSansIOProtocol):
             not self._accepted
             or self.close_sent
             or self.disconnected
-            or self.conn.state is not State.OPEN
+            or self.conn.state is not _OPEN
             or not self.writable.is_set()
         ):
             return False
-        self.transport.write(b"".join(map(text_frame, messages)))
+        if len(messages) == 1:  # nearly always
+            self.transport.write(text_frame(messages[0]))
+        else:
+            self.transport.write(b"".join(map(text_frame, messages)))
         return True
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
