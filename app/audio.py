@@ -108,13 +108,21 @@ def ulaw_rms(ulaw: bytes) -> int:
 def is_audible(ulaw: bytes) -> bool:
     """Whether µ-law can be heard: 25 ms of it, or all of it, reach `AUDIBLE_RMS`.
 
-    Most audio is audible in its middle, so that the rest is not measured.
+    Most audio is loud in its middle, so that nothing is measured.
     """
     middle = len(ulaw) // 2
-    return (
-        ulaw_rms(ulaw[middle : middle + _SAMPLE_BYTES]) >= AUDIBLE_RMS
-        or ulaw_rms(ulaw) >= AUDIBLE_RMS
-    )
+    sample = ulaw[middle : middle + _SAMPLE_BYTES]
+    if sample.lstrip(_SOFT):  # something is left: one byte is loud enough for all of the sample
+        return True
+    return ulaw_rms(sample) >= AUDIBLE_RMS or ulaw_rms(ulaw) >= AUDIBLE_RMS
+
+
+# The bytes of µ-law of which a single one does not bring `_SAMPLE_BYTES` to `AUDIBLE_RMS`.
+_SOFT = bytes(
+    byte
+    for byte in range(256)
+    if pcm16_rms(ulaw_decode(bytes([byte]))) < AUDIBLE_RMS * math.sqrt(_SAMPLE_BYTES) + 1
+)
 
 
 def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:

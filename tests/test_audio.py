@@ -70,6 +70,14 @@ def test_a_sound_anywhere_in_audio_can_be_heard(where: int) -> None:
     assert not audio.is_audible(b"") and not audio.is_audible(b"\xff")
 
 
+@given(st.binary(max_size=400), st.integers(0, 255), st.integers(0, 800))
+def test_audio_is_as_audible_as_its_rms(few: bytes, byte: int, more: int) -> None:
+    ulaw = few + bytes([byte]) * more
+    middle = ulaw[len(ulaw) // 2 :][:200]
+    loudest = max(audio.ulaw_rms(middle), audio.ulaw_rms(ulaw))
+    assert audio.is_audible(ulaw) is (loudest >= audio.AUDIBLE_RMS)
+
+
 def test_a_tone_fades_in_and_out() -> None:
     sound = audio.tone((440, 480), note_ms=150, level_dbfs=-24)
     middle = audio.rms_dbfs(sound[400:800])

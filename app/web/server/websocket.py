@@ -17,7 +17,6 @@ from app.web import authenticated
 from app.web.server.connection import Connection
 from app.web.server.frames import FrameReader, text_frame
 
-_OPEN = State.OPEN  # an enum's member takes longer to look up
 MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
 
 NOT_ANSWERED = "a WebSocket handshake was not answered in time"
@@ -103,7 +102,7 @@ class WebSocket(WebSocketsSansIOProtocol):
             not self._accepted
             or self.close_sent
             or self.disconnected
-            or self.conn.state is not _OPEN
+            or self.conn.state is not State.OPEN
             or not self.writable.is_set()
         ):
             return False

@@ -168,7 +168,12 @@ def note(level_dbfs: float) -> bytes:
 
 @pytest.mark.parametrize(
     ("ulaw", "quiet"),
-    [(note(-30), False), (note(-60), True), (silence(200), True), (silence(150) + note(-30), False)],
+    [
+        (note(-30), False),
+        (note(-60), True),
+        (silence(200), True),
+        (silence(150) + note(-30), False),
+    ],
 )
 def test_audio_that_cannot_be_heard_is_marked_as_quiet(ulaw: bytes, quiet: bool) -> None:
     payload = b64encode(ulaw).decode()
