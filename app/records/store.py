@@ -22,7 +22,7 @@ import sqlalchemy as sa
 
 from app.records.batches import Batches
 from app.records.database import AWAY, Database, StoreUnavailable
-from app.records.engines import row_json
+from app.records.engines import to_json
 from app.records.live_rows import LiveRows
 from app.records.ownership import Ownership
 from app.records.record import CallRow, TimelineRow, TurnRow
@@ -230,7 +230,7 @@ class Store(StoredRecords):
         for entry in entries:
             row = (entry.position, entry.at_ms, entry.kind, entry.name, entry.data)
             try:
-                waiting.timeline.append((call_sid, entry.position, row_json(row)))
+                waiting.timeline.append((call_sid, entry.position, to_json(row)))
             except (ValueError, TypeError, RecursionError) as error:
                 self._batches.rows.refuse(Kind.TIMELINE, {"call_sid": call_sid}, error)
         self._batches.saved()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import TypeAdapter
 
-from app.records.engines import row_json
+from app.records.engines import to_json
 from app.records.reading import read_timeline
 from app.records.record import TimelineRow
 from app.records.timeline_json import timeline_json
@@ -54,4 +54,4 @@ def test_of_two_entries_at_one_position_the_first_counts() -> None:
 )
 def test_a_row_is_stored_as_the_json_module_would_write_it(value: object) -> None:
     row = (1, 2.5, "event", "TextReceived", {"text": value})
-    assert json.loads(row_json(row)) == json.loads(json.dumps(row, default=str))
+    assert json.loads(to_json(row)) == json.loads(json.dumps(row, default=str))
