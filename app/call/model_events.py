@@ -169,7 +169,7 @@ class OutputItemAdded:
     kind: str
 
 
-# Not frozen, though no one changes it: that halves the time to make one, fifty times a second.
+# Not frozen, though no one changes it: one is made in a third of the time, many times a second.
 @dataclass(slots=True, unsafe_hash=True)
 class AudioReceived:
     """More of the agent's speech."""
