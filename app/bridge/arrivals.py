@@ -16,6 +16,7 @@ from app.bridge.bus.bus import BusUnavailable
 from app.bridge.deadlines import within
 from app.bridge.leg.seed import LegSeed, agent_for, first_seed
 from app.bridge.services import Services
+from app.bridge.tasks import Tasks
 from app.call.agent import Agent
 from app.call.events import STREAM_LOST, CalleeDetected
 from app.records.carried import Placed
@@ -55,7 +56,7 @@ class Arrivals:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._epochs = services.epochs
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks = Tasks()
 
     async def adopt(self, call_sid: str, *, is_new: bool = False, keeps: bool = False) -> bool:
         """This process has the call from now on. Returns whether no other one had it since this
@@ -113,16 +114,11 @@ class Arrivals:
 
     def later(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Do what no stream waits for, or not to its end."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+        return self._tasks.start(work)
 
     async def aclose(self) -> None:
         """Cancel what is done later."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
     async def read(self, call: CallInfo, announced: Announced | None) -> Arrival:
         """What is known of a call that this process did not have. Adopt it first.

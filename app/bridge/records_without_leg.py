@@ -4,15 +4,15 @@ Each method starts a task and returns at once. Call `aclose` before the store is
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any
 
 from app.bridge.bus.bus import BusUnavailable
 from app.bridge.decisions import log_decision
 from app.bridge.recent_calls import RecentCalls
 from app.bridge.services import Services
+from app.bridge.tasks import Tasks
 from app.call.backoff import backoff
 from app.records.database import AWAY
 from app.records.store import StoreUnavailable
@@ -26,6 +26,8 @@ OWNER_S = 4.0
 WRITTEN_S = 2.0  # for what this process has saved
 #: Between two tries while the database is away.
 FIRST_RETRY_S, LAST_RETRY_S = 0.5, 5.0
+#: For the row of a call that another replica had: it waits there until the database is back.
+MOST_LOOKS = 10
 
 TellOwner = Callable[[str, CallStatus], Awaitable[bool]]
 """Tells the replica that has a call of its end. Returns whether there is one. Raises BusUnavailable
@@ -56,7 +58,7 @@ class RecordsWithoutLeg:
         self._services = services
         self._is_live = is_live
         self._call_ended = call_ended
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._rejected = RecentCalls()
         self._closing: set[str] = set()  # Twilio may report the end of a call more than once
         self._noting = asyncio.Lock()
@@ -67,7 +69,7 @@ class RecordsWithoutLeg:
             return
         self._rejected.add(call.call_sid)
         log_decision(call.call_sid, "call turned away", reason)
-        self._start(self._record_rejected(call, reason))
+        self._tasks.start(self._record_rejected(call, reason))
 
     def close_record(
         self, call_sid: str, status: CallStatus, *, reason: str = "", ended_by: str = ""
@@ -81,12 +83,12 @@ class RecordsWithoutLeg:
         """
         if call_sid not in self._closing:
             self._closing.add(call_sid)
-            self._start(self._close_record(call_sid, status, reason, ended_by))
+            self._tasks.start(self._close_record(call_sid, status, reason, ended_by))
 
     def note_decision(self, call_sid: str, decision: str, reason: str) -> None:
         """Record and log a decision about a call."""
         log_decision(call_sid, decision, reason)
-        self._start(self._note(call_sid, decision, reason))
+        self._tasks.start(self._note(call_sid, decision, reason))
 
     async def _record_rejected(self, call: CallInfo, reason: str) -> None:
         store = self._services.store
@@ -99,7 +101,7 @@ class RecordsWithoutLeg:
     async def _close_record(
         self, call_sid: str, status: CallStatus, reason: str, ended_by: str
     ) -> None:
-        failures, waited = 0, False
+        failures, looks, waited = 0, 0, False
         while True:
             try:
                 if await self.tell_owner(call_sid, status):
@@ -109,30 +111,35 @@ class RecordsWithoutLeg:
                     await asyncio.sleep(OWNER_S)
                 waited = True
             try:
-                await self._close_stored(call_sid, status, reason, ended_by)
+                found = await self._close_stored(call_sid, status, reason, ended_by)
             except StoreUnavailable:
-                if not failures:
-                    self._call_ended(call_sid)  # its record alone waits for the database
-                failures += 1
-                await asyncio.sleep(backoff(FIRST_RETRY_S, failures, LAST_RETRY_S))
-                continue
+                looks, found = 0, False
+            else:
+                looks += 1
             if not failures:
-                self._call_ended(call_sid)
-            break
+                self._call_ended(call_sid)  # its record alone waits for the database
+            if found or looks >= MOST_LOOKS:
+                break
+            failures += 1
+            await asyncio.sleep(backoff(FIRST_RETRY_S, looks or failures, LAST_RETRY_S))
         self._closing.discard(call_sid)
 
     async def _close_stored(
         self, call_sid: str, status: CallStatus, reason: str, ended_by: str
-    ) -> None:
-        store = self._services.store
+    ) -> bool:
+        """Returns whether there is nothing left to do. False: another replica may still write the
+        row."""
+        store, shared = self._services.store, self._services.bus.shared
         if not await store.flush(WRITTEN_S):
             raise StoreUnavailable(AWAY)
         row = await store.get_call(call_sid)
-        if row is not None and row.ended_at is None and self._services.bus.shared:
+        if row is not None and row.ended_at is None and shared:
             await store.adopt(call_sid)  # only who has adopted it may close its record
             row = await store.get_call(call_sid)
-        if row is None or row.ended_at is not None or self._is_live(call_sid):
-            return
+        if row is None:
+            return not shared or self._is_live(call_sid)
+        if row.ended_at is not None or self._is_live(call_sid):
+            return True
         if reason:
             log_decision(call_sid, "record closed", reason)
             await note_decision(store, call_sid, "record closed", reason)
@@ -142,6 +149,7 @@ class RecordsWithoutLeg:
             ended = replace(ended, ended_by=ended_by)
         call = CallInfo(call_sid, row.account_sid, row.direction)
         self._services.tell_watchers(call, ended)
+        return True
 
     async def _note(self, call_sid: str, decision: str, reason: str) -> None:
         store = self._services.store
@@ -151,15 +159,7 @@ class RecordsWithoutLeg:
                 await note_decision(store, call_sid, decision, reason)
                 await store.flush()
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def aclose(self) -> None:
         """Wait up to `RELEASE_S` for the tasks, then cancel the rest."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=RELEASE_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.wait(RELEASE_S)
+        await self._tasks.aclose()

@@ -1,12 +1,14 @@
 """What a change of a call may do to the row that is stored. Pure: the row is locked meanwhile."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from app.call.exits.attempts import CALLER_GONE, RINGING, TALKING
 from app.records.waiting import Row, Spooled, Work
 from app.wires.twilio.call import TERMINAL, rank
 
 _KEYS = {"call_sid", "created_at"}  # what every row of a call has
+_STAGES = (RINGING, TALKING, CALLER_GONE)  # of an attempt; any other outcome comes after them
 
 
 @dataclass(slots=True)
@@ -111,3 +113,21 @@ def _merged(owned: Row, reported: Row) -> Row:
     if "created_at" in owned:
         merged["created_at"] = min(owned["created_at"], merged["created_at"])
     return merged
+
+
+def farthest(stored: Sequence[Row], new: Sequence[Row]) -> list[Row]:
+    """The transfers of a call, from what is stored and from what waited to be written: each attempt
+    in the state that is farther. Any replica changes what is stored, meanwhile too."""
+    both = [_farther(*pair) for pair in zip(stored, new, strict=False)]
+    return [*both, *new[len(both) :], *stored[len(both) :]]
+
+
+def _farther(stored: Row, new: Row) -> Row:
+    kept, other = (new, stored) if _stage(new) >= _stage(stored) else (stored, new)
+    known = {name: other[name] for name in ("callee_sid", "over") if other.get(name)}
+    return {**kept, **{name: value for name, value in known.items() if not kept.get(name)}}
+
+
+def _stage(attempt: Row) -> int:
+    outcome = attempt.get("outcome")
+    return _STAGES.index(outcome) if outcome in _STAGES else len(_STAGES)

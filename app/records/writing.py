@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.records.database import Database, blames_data
-from app.records.judging import Change, Stored, Verdict, judge
+from app.records.judging import Change, Stored, Verdict, farthest, judge
 from app.records.ownership import Ownership
 from app.records.parked import Parked
 from app.records.schema import CALLS, TIMELINE, TURNS
@@ -153,6 +153,9 @@ class RowWriter:
                 if verdict.newer:
                     empty = await self._empty_columns(connection, call_sid)
                     verdict = verdict.filling_in(empty)
+                if "transfers" in verdict.new:
+                    known = await _transfers(connection, call_sid)
+                    verdict.new["transfers"] = farthest(known or [], verdict.new["transfers"])
                 verdicts.append(verdict)
         await self._update_calls(connection, work, verdicts)
         for verdict in verdicts:
@@ -273,12 +276,20 @@ async def change_transfers(
         await connection.execute(END_IDLE)
     else:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
+    if (known := await _transfers(connection, call_sid)) is None:
+        return None
+    changed = change(known)
+    values = {"transfers": changed, "revision": CALLS.c.revision + 1}
+    update = sa.update(CALLS).where(CALLS.c.call_sid == call_sid).values(values)
+    await connection.execute(update)
+    return changed
+
+
+async def _transfers(connection: AsyncConnection, call_sid: str) -> list[Row] | None:
+    """The transfers that are stored of a call, whose row is locked. None: there is no such call."""
     this = CALLS.c.call_sid == call_sid
     query = sa.select(CALLS.c.transfers).where(this).with_for_update()
     found = (await connection.execute(query)).one_or_none()
     if found is None:
         return None
-    changed = change(found[0] if isinstance(found[0], list) else [])
-    values = {"transfers": changed, "revision": CALLS.c.revision + 1}
-    await connection.execute(sa.update(CALLS).where(this).values(values))
-    return changed
+    return found[0] if isinstance(found[0], list) else []

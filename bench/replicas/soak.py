@@ -111,8 +111,8 @@ async def _call(run: Cluster, load: Load, seed: int, stop: asyncio.Event) -> Non
             said = [f"Twilio said {text!r}" for text in call.said]
             if faults := [*outcome.faults, *said]:
                 record = await run.record(call.call_sid)
-                turns = [f"{turn['role']}: {turn['text']}" for turn in record.get("transcript", ())]
-                load.wrong.append(f"{kind} ({call.call_sid}): {'; '.join(faults)}; {turns}")
+                story = {key: record.get(key) for key in ("status", "transcript", "transfers")}
+                load.wrong.append(f"{kind} ({call.call_sid}): {'; '.join(faults)}; {story}")
         load.calls += 1
         _forget(run)
 

@@ -1,6 +1,5 @@
 """Outcomes of transfers that Twilio reported while the database was away."""
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -56,7 +55,7 @@ async def test_the_record_learns_it_once_the_database_is_back(
     services.store.save_call(CALL.call_sid, direction="inbound", transfers=[first, waits])
     late = LateOutcomes(services)
     late.note(CALL, 1, BRIDGED)
-    await asyncio.gather(*late._tasks)
+    await late._tasks.wait()
     row = await services.store.get_call(CALL.call_sid)
     assert row is not None
     assert [each["outcome"] for each in row.transfers] == ["busy", "completed"]
@@ -72,6 +71,6 @@ async def test_an_outcome_that_the_record_knows_stays(
     services.store.save_call(CALL.call_sid, direction="inbound", transfers=known)
     late = LateOutcomes(services)
     late.note(CALL, 0, BRIDGED)
-    await asyncio.gather(*late._tasks)
+    await late._tasks.wait()
     row = await services.store.get_call(CALL.call_sid)
     assert row is not None and row.transfers == known

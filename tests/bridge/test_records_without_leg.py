@@ -100,3 +100,37 @@ async def test_a_record_is_closed_when_the_database_is_back_and_its_call_ends_be
     assert ended == [CALL.call_sid]
     (entry,) = await store.timeline(CALL.call_sid)
     assert entry.data["reason"] == "no replica had it"
+
+
+@pytest.mark.parametrize("looks", [3, 11], ids=["written in time", "never written"])
+async def test_a_row_that_still_waits_at_another_replica_is_closed_once_it_is_written(
+    services: Services, monkeypatch: pytest.MonkeyPatch, looks: int
+) -> None:
+    monkeypatch.setattr("app.bridge.records_without_leg.FIRST_RETRY_S", 0.0)
+    monkeypatch.setattr(services.bus, "shared", True)
+    told, store, looked = watched(services), services.store, 0
+    get_call = store.get_call
+
+    async def get(call_sid: str) -> CallRow | None:
+        nonlocal looked
+        looked += 1
+        if looked == looks:
+            store.save_call(
+                call_sid, direction=CALL.direction, agent_name="Ada", ended_by="transfer"
+            )
+            await store.flush()
+        return await get_call(call_sid)
+
+    monkeypatch.setattr(store, "get_call", get)
+    ended: list[str] = []
+    records = RecordsWithoutLeg(services, lambda _: False, ended.append)
+    records.close_record(CALL.call_sid, "completed")
+    await records.aclose()
+    await store.flush()
+    row = await get_call(CALL.call_sid)
+    if looks > 10:
+        assert row is None and not told
+    else:
+        assert row is not None and row.ended_at is not None
+        assert told == [CallEnded("transfer", 0.0)]
+    assert ended == [CALL.call_sid]

@@ -18,6 +18,7 @@ from app.bridge.services import Services
 from app.bridge.softphone.following import Following, following
 from app.bridge.softphone_line import CALLER, SOFTPHONE
 from app.bridge.switchboard import Switchboard
+from app.bridge.tasks import Tasks
 from app.bridge.tickets import TICKET_S
 from app.bridge.transfers.transfers import Transfers
 from app.call.events import StreamEnded
@@ -59,7 +60,7 @@ class SoftphoneCalls:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._ringing: dict[str, int] = {}  # the attempt that a timer waits for
         self._talking_since_s: dict[str, float] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         services.softphone.on_redirected = self._redirected
         services.softphone.on_hung_up = self._hung_up
         switchboard.on_call_ended.append(self._forget)
@@ -167,9 +168,7 @@ class SoftphoneCalls:
 
     def _start(self, call_sid: str, work: Work) -> None:
         self._timers.pop(call_sid, None)
-        task = asyncio.create_task(self._run(call_sid, work))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._run(call_sid, work))
 
     async def _run(self, call_sid: str, work: Work) -> None:
         try:
@@ -192,6 +191,4 @@ class SoftphoneCalls:
         """Wait for nothing more."""
         for call_sid in [*self._timers]:
             self._cancel(call_sid)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from app.bridge.services import Services
+from app.bridge.tasks import Tasks
 from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, RINGING, TAKEN, TALKING
 from app.records.store import StoreUnavailable
 from app.records.watching import TransferEnded
@@ -24,13 +25,11 @@ class LateOutcomes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     def note(self, call: CallInfo, number: int, end: DialEnded) -> None:
         """An attempt has ended, and its record could not be read."""
-        task = asyncio.create_task(self._write(call, number, end))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.start(self._write(call, number, end))
 
     async def _write(self, call: CallInfo, number: int, end: DialEnded) -> None:
         outcome, written, changed = outcome_of(end), 0, False
@@ -57,9 +56,7 @@ class LateOutcomes:
 
     async def aclose(self) -> None:
         """Cancel what is not written."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._tasks.aclose()
 
 
 def outcome_of(end: DialEnded) -> str:

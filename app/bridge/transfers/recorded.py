@@ -6,7 +6,7 @@ hear of the same attempt, one begins the next.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, TypeVar
@@ -15,6 +15,7 @@ from app.bridge.decisions import log_decision
 from app.bridge.reconnects import WRITTEN_S, Reconnects
 from app.bridge.services import Services
 from app.bridge.switchboard import Switchboard
+from app.bridge.tasks import Tasks
 from app.bridge.transfers.late_outcomes import LateOutcomes
 from app.bridge.transfers.pending import Dialling
 from app.bridge.transfers.recorded_warm import RecordedWarm
@@ -45,6 +46,7 @@ from app.wires.twilio.twiml import DIGITS_PLAYED, render
 T = TypeVar("T")
 
 END_S = 1.5  # for what other replicas do not finish
+NOT_WRITTEN_S = (0.1, 0.2, 0.4, 0.8, 1.6)  # looks for an attempt whose record is not written yet
 JOIN_S = 5.0  # for Twilio to close the conference of a human who left it, and to ask what follows
 
 
@@ -94,7 +96,7 @@ class RecordedTransfers:
         self._reconnects = reconnects
         self._warm = RecordedWarm(services, redirects, self.change, self._failed)
         self._late = LateOutcomes(services)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
 
     # --- the record -----------------------------------------------------------------------------
 
@@ -105,9 +107,17 @@ class RecordedTransfers:
         return records[number] if 0 <= number < len(records) else None
 
     async def is_pending(self, call_sid: str, number: int) -> bool:
-        """Whether this attempt is under way."""
+        """Whether this attempt is under way. So is one that is not written yet."""
         record = await self.record(call_sid, number)
-        return record is not None and record["outcome"] in (RINGING, TALKING)
+        if record is None:
+            return await self.waits(call_sid)
+        return record["outcome"] in (RINGING, TALKING)
+
+    async def waits(self, call_sid: str) -> bool:
+        """Whether an attempt that the record does not have may still be written: it waits for the
+        database in the replica that began it."""
+        row = await self._row(call_sid)
+        return self._services.bus.shared and (row is None or row.status not in TERMINAL)
 
     async def change(
         self, call: CallInfo, decide: Callable[[TransferAttempts], T]
@@ -188,6 +198,10 @@ class RecordedTransfers:
         if status not in TERMINAL:
             return
         call = await self._call(call_sid)
+        for wait_s in NOT_WRITTEN_S:
+            if await self.record(call_sid, number) or not await self.waits(call_sid):
+                break
+            await asyncio.sleep(wait_s)
         changed = await self.change(call, lambda attempts: _human_gone(attempts, number, status))
         if changed is not None:
             self._go_on(call, Decided(*changed), base_url)
@@ -197,11 +211,11 @@ class RecordedTransfers:
         dialling = self.dialling(call, decided.attempts, base_url)
         match decided.next:
             case Next.DIAL_ANOTHER:
-                self._start(self._warm.ring(dialling))
+                self._tasks.start(self._warm.ring(dialling))
             case Next.FETCH:
-                self._start(self._warm.fetch(dialling))
+                self._tasks.start(self._warm.fetch(dialling))
             case Next.FETCH_LATER:
-                self._start(self._warm.fetch(dialling, after_s=JOIN_S))
+                self._tasks.start(self._warm.fetch(dialling, after_s=JOIN_S))
 
     async def _failed(self, dialling: Dialling, number: int) -> None:
         """The human of a warm attempt could not be called."""
@@ -213,7 +227,7 @@ class RecordedTransfers:
     def ring(self, dialling: Dialling) -> None:
         """Call the human of the last attempt, if it is warm."""
         if dialling.attempts.last.destination.warm:
-            self._start(self._warm.ring(dialling))
+            self._tasks.start(self._warm.ring(dialling))
 
     # --- the caller -----------------------------------------------------------------------------
 
@@ -323,20 +337,13 @@ class RecordedTransfers:
         row = await self._store.get_call(call_sid)
         return call_of(row) if row is not None else CallInfo(call_sid)
 
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
     async def aclose(self) -> None:
         """Finish calls to humans and redirects that are in flight, or cancel them after `END_S`."""
         await self._late.aclose()
         self._warm.stop()
-        if self._tasks and self._services.bus.shared:
-            await asyncio.wait(self._tasks, timeout=END_S)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._services.bus.shared:
+            await self._tasks.wait(END_S)
+        await self._tasks.aclose()
 
 
 def resume_cause(attempts: TransferAttempts) -> ResumeCause:

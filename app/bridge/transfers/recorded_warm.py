@@ -80,19 +80,20 @@ class RecordedWarm:
                 await self.release(dialling.call_sid, callee_sid)  # the caller hung up meanwhile
 
     async def _note_callee(self, dialling: Dialling, number: int, callee_sid: str) -> bool:
-        """Store the SID of the call to the human. False: the attempt is over."""
+        """Store the SID of the call to the human. False: the attempt is over. One that is not
+        written yet is not."""
 
         def note(attempts: TransferAttempts) -> bool:
             attempt = attempts.attempt(number)
             if attempt is not None:
                 attempt.callee_sid = callee_sid
-            return attempt is not None
+            return attempt is not None or number > attempts.number
 
         try:
             changed = await self._change(dialling.call, note)
         except StoreUnavailable:
             return True
-        return changed is not None and changed[0]
+        return changed is None or changed[0]
 
     async def _accepted(self, dialling: Dialling, number: int) -> bool:
         def accepted(attempts: TransferAttempts) -> bool:

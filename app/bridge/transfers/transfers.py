@@ -8,15 +8,15 @@ for it, and acts over REST where Twilio makes no request.
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import Any
 
 from app.bridge.leg.leg import Leg
 from app.bridge.reconnects import Reconnects
 from app.bridge.services import Services
 from app.bridge.softphone_line import CallControl
 from app.bridge.switchboard import Switchboard
+from app.bridge.tasks import Tasks
 from app.bridge.transfers.pending import (
     FALLBACK_REASON,
     PLEASE_HOLD,
@@ -35,6 +35,7 @@ from app.call.events import ResumeCause, StreamEnded
 from app.call.exits.attempts import FAILED, RINGING, TAKEN, TransferAttempts
 from app.call.exits.transfer import TRANSFER, open_destinations
 from app.errors import TwilioError
+from app.records.store import StoreUnavailable
 from app.wires.twilio.call import TERMINAL, CallInfo
 from app.wires.twilio.dial_ended import DialEnded
 from app.wires.twilio.twiml import DIGITS_PLAYED, render
@@ -69,7 +70,7 @@ class Transfers:
             self._redirects,
             lambda pending: self._pending.get(pending.call_sid) is pending,
         )
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         switchboard.on_call_ended.append(self._call_ended)
 
     # --- away from the agent --------------------------------------------------------------------
@@ -153,10 +154,8 @@ class Transfers:
         dialled = [by_name[name] for name in route]
         attempts = TransferAttempts(dialled, call_id, reason, summary, len(earlier))
         attempts.resumes = resumes
-        pending = PendingTransfer(
-            leg.call, leg.base_url, attempts, services.phone_number, agent.hold_music,
-            leg=leg, earlier=earlier,
-        )  # fmt: skip
+        dials = (leg.call, leg.base_url, attempts, services.phone_number, agent.hold_music)
+        pending = PendingTransfer(*dials, leg=leg, earlier=earlier)
         self._pending[leg.call.call_sid] = pending
         return pending
 
@@ -204,8 +203,8 @@ class Transfers:
     # --- the human ------------------------------------------------------------------------------
 
     async def whisper(self, call_sid: str, number: int, base_url: str) -> str:
-        """A human picked up: TwiML with the summary, and to press 1."""
-        record, leg = await self.record(call_sid, number), self._switchboard.leg(call_sid)
+        """A human picked up: TwiML with the summary, and to press 1. Raises StoreUnavailable."""
+        record, leg = await self._written(call_sid, number), self._switchboard.leg(call_sid)
         if record is None or record["outcome"] != RINGING:
             return render("goodbye")
         if leg is not None:  # Twilio rings, so it obeyed, whatever it responded
@@ -218,7 +217,7 @@ class Transfers:
     async def pressed(self, call_sid: str, number: int, digits: str) -> str:
         """The human pressed a key: TwiML. 1 accepts the call."""
         pending = self._pending.get(call_sid)
-        record = await self.record(call_sid, number)
+        record = await self._written(call_sid, number)
         if pending is not None:
             accepts = pending.attempts.pressed(number, digits)
             pending.save()
@@ -237,9 +236,9 @@ class Transfers:
             outcome = pending.attempts.ended(number, status)
             pending.save()
             if outcome == TAKEN:  # the conference has ended, unless they never entered it
-                self._start(self._warm.fetch(pending, after_s=JOIN_S))
+                self._tasks.start(self._warm.fetch(pending, after_s=JOIN_S))
             elif outcome:
-                self._start(self._warm.try_next(pending))
+                self._tasks.start(self._warm.try_next(pending))
 
     def callee_sid(self, call_sid: str, number: str) -> str:
         """The SID of the call to the human of this attempt. Empty: the attempt is not warm, or not
@@ -327,7 +326,7 @@ class Transfers:
         pending.save()
         if destination is not None:
             if destination.warm:
-                self._start(self._warm.ring(pending, destination))
+                self._tasks.start(self._warm.ring(pending, destination))
             self._twiml[call_sid] = pending.twiml(destination)
             return self._twiml[call_sid]
         self._finish(pending)
@@ -360,6 +359,13 @@ class Transfers:
         records = pending.records()
         return records[number] if 0 <= number < len(records) else None
 
+    async def _written(self, call_sid: str, number: int) -> Record | None:
+        """The same. Raises StoreUnavailable if the record may still be written."""
+        record = await self.record(call_sid, number)
+        if record is None and await self._recorded.waits(call_sid):
+            raise StoreUnavailable("the transfer is not in the record of the call yet")
+        return record
+
     def call_left(self, call_sid: str, lost: bool) -> None:
         """The call goes on without this process; `lost`: another replica has it, so that nothing
         more is ordered for it."""
@@ -374,19 +380,14 @@ class Transfers:
 
     def _call_ended(self, call_sid: str) -> None:
         if self._services.bus.shared:
-            self._start(self._recorded.call_ended(call_sid))
+            self._tasks.start(self._recorded.call_ended(call_sid))
         pending = self._pending.get(call_sid)
         if pending is not None:
             pending.attempts.caller_gone()
             self._finish(pending)
             if pending.callee_sid:
-                self._start(self._warm.release(pending))
+                self._tasks.start(self._warm.release(pending))
         self._forget(call_sid)
-
-    def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
     async def aclose(self) -> None:
         """Cancel redirects, retries and calls to humans that are in flight. With other replicas,
@@ -394,7 +395,7 @@ class Transfers:
         if self._orders and self._services.bus.shared:
             await asyncio.wait({*self._orders.values()}, timeout=END_S)
         await self._recorded.aclose()
-        tasks = [*self._tasks, *self._orders.values()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        orders = [*self._orders.values()]
+        for order in orders:
+            order.cancel()
+        await asyncio.gather(self._tasks.aclose(), *orders, return_exceptions=True)
