@@ -183,6 +183,6 @@ class Due:
             return None
         if self._audio.synthesizing != self._synthesizing:
             return None  # the caller begins to wait for the voice, or stops to
-        stalled_ms = now_ms + STALLED_MS
+        next_ms = min(next_ms, now_ms + STALLED_MS)
         voice_ms = self._synthesis.next_ms(now_ms)
-        return next_after(now_ms, stalled_ms if stalled_ms < next_ms else next_ms, voice_ms)
+        return voice_ms if now_ms < voice_ms < next_ms else next_ms

@@ -88,8 +88,9 @@ class ResponseFlow:
         Args:
             heard: False: it is audio that cannot be heard, so the caller still waits.
         """
-        if self._responses.expects(response_id) and self._expects_answer:
-            self._begin(response_id, now_ms)
+        if response_id != self._responses.active_id:
+            if self._responses.expects(response_id) and self._expects_answer:
+                self._begin(response_id, now_ms)
         if heard:
             self._deadlines.progressed(now_ms)
         self._barge_in.response_progressed(response_id)

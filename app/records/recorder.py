@@ -63,7 +63,7 @@ class _Nowhere:
 
 # What changes `Carried` without a change of the conversation.
 _CHANGE_CARRIED = frozenset((ev.DigitPressed, ev.SayRequested, ev.TransferRequested, ev.EntryAsked))
-# What the record itself notes; the timeline and the watchers get everything.
+# What the record itself notes, of sounds the first; the timeline and the watchers get everything.
 _NOTED_EVENTS = _CHANGE_CARRIED | {
     ev.SessionConfigured,
     ev.AudioReceived,
@@ -128,6 +128,7 @@ class Recorder:
         self._ended_by = ""
         self._closed = False
         self._now_ms = 0.0  # of the last event
+        self._noted = _NOTED_EVENTS | _NOTED_COMMANDS  # without the sounds that were noted
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -161,7 +162,7 @@ class Recorder:
         self._tell(event, now_ms)
         if self._recording is not None:
             self._recording.event(event, now_ms)
-        if type(event) in _NOTED_EVENTS:
+        if type(event) in self._noted:
             self._note_event(event, now_ms)
 
     def _note_event(self, event: ev.Event, now_ms: float) -> None:
@@ -169,8 +170,8 @@ class Recorder:
             self._carried_changed = True
         match event:
             case ev.AudioReceived() | ev.VoiceReceived():
-                if "first_delta_ms" not in self._timings:
-                    self._timings["first_delta_ms"] = now_ms
+                self._timings.setdefault("first_delta_ms", now_ms)
+                self._noted -= {ev.AudioReceived, ev.VoiceReceived}
             case ev.SessionConfigured():
                 self._timings.setdefault("model_ready_ms", now_ms)
             case ev.StreamStarted():
@@ -237,13 +238,13 @@ class Recorder:
             self._recording.command(command, now_ms)
         if type(command) in AUDIBLE:
             self._sound.command(command, now_ms)
-        if type(command) in _NOTED_COMMANDS:
+        if type(command) in self._noted:
             self._note_command(command, now_ms)
 
     def _note_command(self, command: do.Command, now_ms: float) -> None:
         if isinstance(command, do.PlayAudio):
-            if "first_media_ms" not in self._timings:
-                self._timings["first_media_ms"] = now_ms
+            self._timings.setdefault("first_media_ms", now_ms)
+            self._noted -= {do.PlayAudio}
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
             self.save_timeline()  # with the verdict that it answers
         elif isinstance(command, do.TransferCall | do.PlayDigits | do.GiveDigits):

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 
-from app.audio import is_audible
 from app.bridge.leg.reused_ids import ReusedIds
 from app.call.agent import Agent
 from app.call.commands import (
@@ -15,7 +13,6 @@ from app.call.commands import (
     ToModel,
 )
 from app.call.events import (
-    AudioReceived,
     Event,
     ModelFaulted,
     ModelLost,
@@ -68,7 +65,10 @@ class ModelSide:
 
     def _new_wire(self) -> ModelWire:
         def feed(event: Event) -> None:
-            self._take(wire, event)
+            if wire is self.wire:
+                self._feed(self._ids.inward(event))
+            else:
+                self._take_of_other(wire, event)
 
         wire = self._open_wire(
             self._agent,
@@ -82,16 +82,16 @@ class ModelSide:
         try:
             await wire.connect()
         except ModelError as error:
-            self._take(wire, ModelLost(str(error), error.fatal))
+            lost = ModelLost(str(error), error.fatal)
+            if wire is self.wire:
+                self._feed(lost)
+            else:
+                self._take_of_other(wire, lost)
 
-    def _take(self, wire: ModelWire, event: Event) -> None:
-        """An event of a wire. One that was closed or replaced has nothing to say any more.
-        The loudness of audio is measured here."""
-        if wire is self.wire:
-            if isinstance(event, AudioReceived) and not is_audible(event.payload):
-                event = replace(event, quiet=True)
-            self._feed(self._ids.inward(event))
-        elif wire is self.successor and (translated := _of_successor(event)) is not None:
+    def _take_of_other(self, wire: ModelWire, event: Event) -> None:
+        """An event of a wire that is not the session's: of the successor's; one that was closed or
+        replaced has nothing to say any more."""
+        if wire is self.successor and (translated := _of_successor(event)) is not None:
             if isinstance(translated, SuccessorLost):
                 self._close_successor()
             self._feed(translated)

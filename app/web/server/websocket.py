@@ -107,7 +107,10 @@ class WebSocket(WebSocketsSansIOProtocol):
             or not self.writable.is_set()
         ):
             return False
-        self.transport.write(b"".join(map(text_frame, messages)))
+        if len(messages) == 1:  # nearly always
+            self.transport.write(text_frame(messages[0]))
+        else:
+            self.transport.write(b"".join(map(text_frame, messages)))
         return True
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
