@@ -141,7 +141,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         exchange = LiveExchange(shared.bus, shared.store, own, board, live)
         exchange.start(requests)
         parts.push_async_callback(_close, "exchange of live calls", exchange.aclose)
-        for watch in (metrics.watch, live.watch, digests.watch):
+        for watch in (metrics.watcher, live.watcher, digests.watcher):
             shared.watchers.append(watch)
             parts.callback(shared.watchers.remove, watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None

@@ -42,6 +42,8 @@ class ResponseFlow:
 
     def request_next(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
+        if self._responses.nothing_queued:
+            return
         if not self._model.link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
         if self._floor.pause.active:

@@ -21,11 +21,13 @@ from app.records.store import TimelineRow, TurnRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
 from app.records.watching import (
+    Audience,
     CallEnded,
     TransferEnded,
     TurnsChanged,
     Watched,
     Watcher,
+    audience,
     known_usd,
     outcomes_of,
 )
@@ -107,7 +109,7 @@ class Recorder:
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
         self._sound = LiveSound()
-        self._watchers = tuple(watchers)
+        self._audience = audience(tuple(watchers))
         self._call = call
         self._timeline = Timeline(stored.entries if stored else 0, agent)
         self._timings: dict[str, float] = dict(stored.timings) if stored else {}
@@ -191,7 +193,7 @@ class Recorder:
                 self.save_timeline()  # at once: what follows means something else
 
     def _tell(self, message: Watched, now_ms: float) -> None:
-        for watch in self._watchers:
+        for watch in self._audience[type(message)]:
             watch(self._call, message, now_ms)
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
@@ -296,7 +298,7 @@ class Recorder:
 
     def silence(self) -> None:
         """Another process has the call: write nothing more, and tell watchers nothing more."""
-        self._store, self._watchers, self._closed = _Nowhere(), (), True
+        self._store, self._audience, self._closed = _Nowhere(), Audience(()), True
         self._sound.close()
 
     def ended_by(self, ended_by: str) -> None:

@@ -1,7 +1,7 @@
 """A leg's side of the model: the wire of its current session, and of the one that takes over."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from app.bridge.leg.reused_ids import ReusedIds
 from app.call.agent import Agent
@@ -110,18 +110,9 @@ class ModelSide:
                 if self.wire is not None:
                     self.wire.send(self._ids.outward(command))
 
-    @contextmanager
-    def one_write(self) -> Iterator[None]:
+    def one_write(self) -> AbstractContextManager[None]:
         """Within it the session's wire keeps what it is to send, and sends it at the end."""
-        wire = self.wire
-        if wire is None:
-            yield
-            return
-        wire.hold()
-        try:
-            yield
-        finally:
-            wire.release()
+        return _OneWrite(self.wire)
 
     def swap(self) -> None:
         """The successor takes over; close the session before it."""
@@ -148,6 +139,21 @@ class ModelSide:
         if self.successor is not None:
             self.successor.close()
             self.successor = None
+
+
+class _OneWrite(AbstractContextManager[None]):
+    """Not a generator, which would take longer than a frame: under load many reads enter it."""
+
+    def __init__(self, wire: ModelWire | None) -> None:
+        self._wire = wire
+
+    def __enter__(self) -> None:
+        if self._wire is not None:
+            self._wire.hold()
+
+    def __exit__(self, *_: object) -> None:
+        if self._wire is not None:
+            self._wire.release()
 
 
 def _of_successor(event: Event) -> Event | None:

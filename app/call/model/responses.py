@@ -116,6 +116,11 @@ class Responses:
         return dropped
 
     @property
+    def nothing_queued(self) -> bool:
+        """Whether no response waits to be requested."""
+        return not self._queue
+
+    @property
     def idle(self) -> bool:
         """Whether no response is active, requested or queued."""
         return not self.in_flight and not self._queue
