@@ -47,6 +47,7 @@ _FIXED = {
     "call_sid", "created_at", "epoch", "adopted_by", "revision", "written_by", "write_number",
 }  # fmt: skip
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
+_TURN_FIELDS = tuple(each.name for each in fields(TurnRow))
 _REPORTED = frozenset({"status", "answered_by"})
 
 
@@ -317,4 +318,4 @@ class Store(StoredRecords):
 
 
 def _row(call_sid: str, record: TurnRow) -> _Row:
-    return {"call_sid": call_sid} | {f.name: getattr(record, f.name) for f in fields(record)}
+    return {"call_sid": call_sid, **{name: getattr(record, name) for name in _TURN_FIELDS}}
