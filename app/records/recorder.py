@@ -66,6 +66,7 @@ _NOTED_EVENTS = _CHANGE_CARRIED | {
     ev.SessionConfigured,
     ev.AudioReceived,
     ev.VoiceReceived,
+    ev.MarkEchoed,
     ev.StreamStarted,
     ev.CalleeDetected,
     ev.RedirectFailed,
@@ -169,6 +170,8 @@ class Recorder:
             case ev.AudioReceived() | ev.VoiceReceived():
                 if "first_delta_ms" not in self._timings:
                     self._timings["first_delta_ms"] = now_ms
+            case ev.MarkEchoed():
+                self._sound.forget_played(now_ms)
             case ev.SessionConfigured():
                 self._timings.setdefault("model_ready_ms", now_ms)
             case ev.StreamStarted():
