@@ -90,6 +90,8 @@ class Owners:
         Raises:
             BusUnavailable: there may be one.
         """
+        if self._bus.held_epoch(call_sid) is not None:
+            return False  # this process is the owner, and has no leg of the call
         order = {"order": "ended", "status": status}
         try:
             outcome = await self._bus.ask(call_sid, order, TELL_S)

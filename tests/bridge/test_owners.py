@@ -143,6 +143,17 @@ async def test_a_call_of_this_process_is_not_asked_for() -> None:
     assert not await parts.owners.release(SID) and not parts.bus.asked
 
 
+async def test_an_owner_without_a_leg_closes_the_record_itself() -> None:
+    """It would answer itself that the call is closed, as it is once its record is all that waits
+    for the database."""
+    parts = Parts()
+    parts.bus.own(SID, 1)
+    parts.bus.replies = lambda order: {"had": True}
+    assert not await parts.owners.call_ended(SID, "completed") and not parts.bus.asked
+    parts.bus.disown(SID)
+    assert await parts.owners.call_ended(SID, "completed")
+
+
 async def test_the_owner_learns_who_answered_an_outbound_call() -> None:
     owner, asking = Parts({SID: FakeLeg()}), Parts()
     verdict = CalleeDetected("machine_end_beep", "Call us back.")

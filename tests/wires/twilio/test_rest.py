@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import subprocess
+import sys
 from base64 import b64decode, b64encode
 from collections.abc import AsyncIterator
 from email.utils import formatdate
@@ -195,3 +197,20 @@ async def test_nothing_private_is_logged(twilio: Twilio, caplog: pytest.LogCaptu
         written = f"{record.getMessage()} {vars(record)}"
         for secret in (TOKEN, b64encode(f"{ACCOUNT}:{TOKEN}".encode()).decode(), "+15550101"):
             assert secret not in written
+
+
+IMPORTED = """
+import sys
+from app.wires.twilio.rest import TwilioRest
+TwilioRest("AC1", "AC1", "token")
+before = {*sys.modules}
+from twilio.rest import Client
+Client("AC1", "token").calls("CA1")
+print({*sys.modules} - before)
+"""
+
+
+def test_the_first_request_imports_nothing_amid_the_audio_of_calls() -> None:
+    command = [sys.executable, "-c", IMPORTED]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"
