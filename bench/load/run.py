@@ -19,8 +19,8 @@ from bench.process import Subject, Weight, busy_s, ready, running, weigh
 from bench.samples import Summary
 
 #: Calls before those that are measured, and how long they last: what a process loads, compiles and
-#: opens once, for its first calls, is no call's memory.
-FIRST_CALLS, FIRST_CALLS_S = 5, 5.0
+#: opens once, such as threads and connections to its database, is no call's memory.
+FIRST_CALLS, FIRST_CALLS_S = 20, 5.0
 NEW_CALLS_PER_S = 50
 ANSWERED_WITHIN_S = 10
 SETTLE_S = 3
