@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
 COMPAT := .venv-compat
 COMPAT_INSTALLED := $(COMPAT)/.installed
 DEPLOY := .venv-deploy
@@ -10,7 +11,7 @@ DEPLOY_INSTALLED := $(DEPLOY)/.installed
 # What the tests run on; `make matrix` skips those that are not installed.
 PYTHONS := 3.11 3.12 3.13
 # Test processes: tests spend most of their time waiting.
-PROCESSES := 6
+PROCESSES := 8
 # A few tests at a time: a process that has slow ones has no others waiting behind them.
 XDIST = --numprocesses $(PROCESSES) --maxschedchunk 4
 SEED := $(shell date +%s)
@@ -35,8 +36,13 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || \
 	  { echo "Cannot create a virtual environment; on Debian: apt install python3-venv"; exit 1; }
 	@echo "Installing into $(VENV); about a minute ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
 	  --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+# What all test processes import: one compiles it, else each of them would.
+$(COMPILED): $(INSTALLED)
+	@$(BIN)/pytest --collect-only -qq >/dev/null 2>&1 || true
 	@touch $@
 
 setup: $(INSTALLED) ## Create .venv and install everything into it.
@@ -54,7 +60,7 @@ check: $(INSTALLED) ## Lint and types.
 
 test: check pytest ## Lint, types, tests.
 
-pytest: $(INSTALLED)
+pytest: $(COMPILED)
 	$(BIN)/pytest $(XDIST) -rs
 
 matrix: ## The tests on each installed Python from 3.11 to 3.13, each in its own .venv-3.x.

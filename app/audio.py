@@ -24,7 +24,7 @@ AUDIBLE_RMS = 58
 
 _PCM_FULL_SCALE = 32768
 _ULAW_SILENCE = b"\xff"
-_SAMPLE_CHARACTERS = 268  # of base64: 25 ms
+_SAMPLE_BYTES = 25 * ULAW_BYTES_PER_MS  # of audio whose loudness is measured
 
 
 def ulaw_ms(size_bytes: int) -> float:
@@ -105,16 +105,24 @@ def ulaw_rms(ulaw: bytes) -> int:
     return audioop.rms(audioop.ulaw2lin(ulaw, 2), 2)
 
 
-def is_audible(payload: str) -> bool:
-    """Whether µ-law, given in base64, can be heard: 25 ms of it, or all of it, reach `AUDIBLE_RMS`.
+def is_audible(ulaw: bytes) -> bool:
+    """Whether µ-law can be heard: 25 ms of it, or all of it, reach `AUDIBLE_RMS`.
 
-    Most audio is audible in its middle, so that the rest is not decoded.
+    Most audio is loud in its middle, so that nothing is measured.
     """
-    middle = len(payload) // 8 * 4  # four characters are three bytes
-    return (
-        ulaw_rms(base64_decode(payload[middle : middle + _SAMPLE_CHARACTERS])) >= AUDIBLE_RMS
-        or ulaw_rms(base64_decode(payload)) >= AUDIBLE_RMS
-    )
+    middle = len(ulaw) // 2
+    sample = ulaw[middle : middle + _SAMPLE_BYTES]
+    if sample.lstrip(_SOFT):  # something is left: one byte is loud enough for all of the sample
+        return True
+    return ulaw_rms(sample) >= AUDIBLE_RMS or ulaw_rms(ulaw) >= AUDIBLE_RMS
+
+
+# The bytes of µ-law of which a single one does not bring `_SAMPLE_BYTES` to `AUDIBLE_RMS`.
+_SOFT = bytes(
+    byte
+    for byte in range(256)
+    if pcm16_rms(ulaw_decode(bytes([byte]))) < AUDIBLE_RMS * math.sqrt(_SAMPLE_BYTES) + 1
+)
 
 
 def resample_pcm16(pcm: bytes, from_hz: int, to_hz: int) -> bytes:

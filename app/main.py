@@ -4,8 +4,10 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cache
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
+from starlette.routing import BaseRoute
 
 from app import __version__
 from app.bridge.hung_replicas import HungReplicas
@@ -56,6 +58,28 @@ from app.web.twilio import call_webhooks, outbound_webhooks, transfer_webhooks
 from app.wires.twilio.signature import SignatureChecker
 
 logger = logging.getLogger(__name__)
+
+#: The modules with routes; a request goes to the first route that matches it.
+_WITH_ROUTES = (
+    call_webhooks,
+    transfer_webhooks,
+    outbound_webhooks,
+    agent,
+    calls,
+    call_actions,
+    call_page,
+    softphone_routes,
+    recordings,
+    report,
+    statistics,
+    events,
+    listen,
+    speech,
+    health,
+    metrics_page,
+    openapi,
+    pages,
+)
 
 
 def create_app(settings: Settings | None = None, services: Services | None = None) -> FastAPI:
@@ -117,7 +141,7 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         exchange = LiveExchange(shared.bus, shared.store, own, board, live)
         exchange.start(requests)
         parts.push_async_callback(_close, "exchange of live calls", exchange.aclose)
-        for watch in (metrics.watch, live.watch, digests.watch):
+        for watch in (metrics.watcher, live.watcher, digests.watcher):
             shared.watchers.append(watch)
             parts.callback(shared.watchers.remove, watch)
         token = chosen.api_token.get_secret_value() if chosen.api_token else None
@@ -152,32 +176,22 @@ def create_app(settings: Settings | None = None, services: Services | None = Non
         openapi_url=None,
         redirect_slashes=False,
     )
-    twilio = (call_webhooks, transfer_webhooks, outbound_webhooks)
-    route_modules = (
-        *twilio,
-        agent,
-        calls,
-        call_actions,
-        call_page,
-        softphone_routes,
-        recordings,
-        report,
-        statistics,
-        events,
-        listen,
-        speech,
-        health,
-        metrics_page,
-        openapi,
-        pages,
-    )
-    known = KnownPaths(*(each.router for each in route_modules))
+    known = KnownPaths(*(each.router for each in _WITH_ROUTES))
     app.add_middleware(NormalizePath, heads=known.heads)
     problems.install(app, known.check_access)
-    for each in route_modules:
-        app.include_router(each.router)
+    app.router.routes += _routes()
     app.router.routes.append(known.unknown_websocket())
     return app
+
+
+@cache
+def _routes() -> list[BaseRoute]:
+    """The routes of every application in this process. They keep nothing of an application, and
+    FastAPI takes a tenth of a second to build them."""
+    router = APIRouter()
+    for each in _WITH_ROUTES:
+        router.include_router(each.router)
+    return router.routes
 
 
 def _build_routes(app: FastAPI) -> None:

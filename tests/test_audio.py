@@ -59,15 +59,23 @@ def test_a_tone_is_as_loud_as_asked(level_dbfs: float) -> None:
 @pytest.mark.parametrize(("level_dbfs", "heard"), [(-50.0, True), (-60.0, False)])
 def test_audio_below_55_dbfs_cannot_be_heard(level_dbfs: float, heard: bool) -> None:
     ulaw = audio.tone((440,), note_ms=400, level_dbfs=level_dbfs)
-    assert audio.is_audible(base64.b64encode(ulaw).decode()) is heard
+    assert audio.is_audible(ulaw) is heard
 
 
 @pytest.mark.parametrize("where", [0, 150, 300])
 def test_a_sound_anywhere_in_audio_can_be_heard(where: int) -> None:
     sound = audio.tone((440,), note_ms=100, level_dbfs=-20)
     ulaw = audio.silence(where) + sound + audio.silence(300 - where)
-    assert audio.is_audible(base64.b64encode(ulaw).decode())
-    assert not audio.is_audible("") and not audio.is_audible("/w==")
+    assert audio.is_audible(ulaw)
+    assert not audio.is_audible(b"") and not audio.is_audible(b"\xff")
+
+
+@given(st.binary(max_size=400), st.integers(0, 255), st.integers(0, 800))
+def test_audio_is_as_audible_as_its_rms(few: bytes, byte: int, more: int) -> None:
+    ulaw = few + bytes([byte]) * more
+    middle = ulaw[len(ulaw) // 2 :][:200]
+    loudest = max(audio.ulaw_rms(middle), audio.ulaw_rms(ulaw))
+    assert audio.is_audible(ulaw) is (loudest >= audio.AUDIBLE_RMS)
 
 
 def test_a_tone_fades_in_and_out() -> None:

@@ -28,7 +28,8 @@ too quiet to be heard.
 """
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, though no one changes it: see `AudioReceived`.
+@dataclass(slots=True, unsafe_hash=True)
 class PlayAudio:
     """Send audio to the caller (Twilio: `media`)."""
 

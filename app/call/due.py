@@ -31,7 +31,11 @@ FREQUENT = frozenset(
 
 
 class Due:
-    """Call `act` after every event, then pass `TimerFired` at `next_ms`."""
+    """Call `act` after every event, then pass `TimerFired` at `next_ms`.
+
+    Every event asks every part, and what costs most is code that no event before it has just run.
+    So parts that are at rest on most calls (exits, keypad, external voices) are not asked.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,13 @@ class Due:
         self._outbox = outbox
         self._stream = parts.stream
         self._link = parts.model.link
+        self._keypad = parts.entries.keypad
         self._tools = parts.model.tools
         self._answers = parts.model.answers
         self._responses = parts.model.responses
         self._audio = parts.audio
         self._synthesis = parts.speech.synthesis
+        self._has_voices = parts.speech.synthesis.voices
         self._exits = parts.exits
         self._entries = parts.entries
         self._floor = parts.floor
@@ -79,21 +85,27 @@ class Due:
             ended_by, why = missed
             self._outbox.put(ReportDecision("end the leg", why))
             return ended_by
-        self._keep_pause(now_ms)
-        self._synthesis.advance(now_ms)
-        if self._exits.expire(now_ms):
+        if self._paused or self._floor.pause.active:
+            self._keep_pause(now_ms)
+        if self._has_voices:
+            self._synthesis.advance(now_ms)
+        if not self._exits.at_rest and self._exits.expire(now_ms):
             return self._exits.reason
-        self._detection.settle(now_ms)
-        self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
+        if self._detection.due_ms != NEVER:
+            self._detection.settle(now_ms)
+        if self._keypad.touched or self._floor.voicemail:
+            self._keys.settle(now_ms, at_s=at_s)  # while the caller types, no response is late
         if self._floor.end_long_speech(now_ms):
             self._deadlines.clock.start(now_ms)
         retried = self._deadlines.clock.stage is not Stage.ASKED
         late = self._waiting.for_response_alone(retried=retried)
         if self._retries.retry_overdue(now_ms, due=late):
             self._idle_and_hold.comfort(now_ms)
-        gone = self._session.gave_up(now_ms)
-        self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone)
-        self._session.keep_ready(now_ms, connected=self._stream.connected)
+        if not self._exits.at_rest:
+            gone = self._session.gave_up(now_ms)
+            self._exits.settle(now_ms, model_ready=self._link.ready, model_gone=gone)
+        if not self._link.steady or self._responses.gave_up:
+            self._session.keep_ready(now_ms, connected=self._stream.connected)
         self._answers.answer_overdue(now_ms)
         if now_ms >= self._floor.answer_by_ms:  # turn detection did not request the response
             self._floor.answer_by_ms = NEVER
@@ -102,11 +114,12 @@ class Due:
                 if self._floor.unended:  # they have waited longer than after a reported end
                     self._idle_and_hold.comfort(now_ms)
         if self._stream.connected:
+            waits = self._waiting.for_anything
             self._idle_and_hold.run(
                 now_ms,
                 caller_acts=self._waiting.caller_acts or self._paused,
-                waits=self._waiting.for_anything,
-                model_can_speak=self._waiting.for_tool_or_redirect,
+                waits=waits,
+                model_can_speak=waits and self._waiting.for_tool_or_redirect,
                 leaves=self._exits.transferring,
             )
         self._ordered_words.settle(now_ms)
@@ -115,7 +128,7 @@ class Due:
         if self._link.ready:
             self._barge_in.keep_turn_detection(now_ms)
         self._synthesizing = self._audio.synthesizing
-        self._end_awaited = self._exits.caller_waits or self._entries.keypad.asked
+        self._end_awaited = self._exits.caller_waits or self._keypad.asked
         return ""
 
     def _keep_pause(self, now_ms: float) -> None:
@@ -132,16 +145,16 @@ class Due:
             now_ms,
             self._barge_in.next_ms(now_ms),
             self._stream.next_ms(now_ms),
-            self._exits.next_ms(now_ms),
-            self._entries.next_ms(now_ms),
-            self._link.next_ms(now_ms),
+            NEVER if self._exits.at_rest else self._exits.next_ms(now_ms),
+            self._entries.next_ms(now_ms) if self._keypad.touched else NEVER,
+            NEVER if self._link.ready else self._link.next_ms(now_ms),
             self._tools.next_due_ms(),
             self._idle_and_hold.next_ms(now_ms),
             self._floor.next_ms(now_ms),
             self._detection.due_ms,
             self._deadlines.next_ms(now_ms),
             self._responses.next_ms(),
-            self._synthesis.next_ms(now_ms),
+            self._synthesis.next_ms(now_ms) if self._has_voices else NEVER,
             self._succession.next_ms(now_ms),
         )
 
@@ -170,6 +183,6 @@ class Due:
             return None
         if self._audio.synthesizing != self._synthesizing:
             return None  # the caller begins to wait for the voice, or stops to
-        stalled_ms = now_ms + STALLED_MS
+        next_ms = min(next_ms, now_ms + STALLED_MS)
         voice_ms = self._synthesis.next_ms(now_ms)
-        return next_after(now_ms, stalled_ms if stalled_ms < next_ms else next_ms, voice_ms)
+        return voice_ms if now_ms < voice_ms < next_ms else next_ms

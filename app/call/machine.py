@@ -53,6 +53,7 @@ class CallMachine(CallView):
             return
         self.next_deadline_ms = self._due.next_ms(now_ms)
         self._silences.look(now_ms)
+        self.hears_caller = self._link.ready
         self.awaited_sound = self._floor.pause.awaited_sound
         self.awaits_quiet = self._succession.awaits_quiet
         unreported = self._floor.answers_unreported

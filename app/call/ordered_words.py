@@ -56,7 +56,7 @@ class OrderedWords:
     @property
     def open(self) -> tuple[SayRequested, ...]:
         """The words that were not heard to their end so far."""
-        return tuple(words.order for words in self._open)
+        return tuple([words.order for words in self._open]) if self._open else ()
 
     def say(self, order: SayRequested) -> None:
         """Say this text exactly."""
@@ -75,6 +75,8 @@ class OrderedWords:
 
     def settle(self, now_ms: float) -> None:
         """Find out what became of the words whose response has ended."""
+        if not self._open:
+            return
         for words in list(self._open):
             if self._in_progress(words, now_ms):
                 continue

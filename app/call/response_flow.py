@@ -42,6 +42,8 @@ class ResponseFlow:
 
     def request_next(self, now_ms: float) -> None:
         """Request the next response, if one may be requested now."""
+        if self._responses.nothing_queued:
+            return
         if not self._model.link.ready or self._floor.caller_acts or self._exits.hanging_up:
             return
         if self._floor.pause.active:
@@ -86,8 +88,9 @@ class ResponseFlow:
         Args:
             heard: False: it is audio that cannot be heard, so the caller still waits.
         """
-        if self._responses.expects(response_id) and self._expects_answer:
-            self._begin(response_id, now_ms)
+        if response_id != self._responses.active_id:
+            if self._responses.expects(response_id) and self._expects_answer:
+                self._begin(response_id, now_ms)
         if heard:
             self._deadlines.progressed(now_ms)
         self._barge_in.response_progressed(response_id)

@@ -1,6 +1,7 @@
 """What a call uses that is billed: tokens, transcribed audio, synthesized characters."""
 
 from dataclasses import dataclass, fields
+from operator import add, attrgetter
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +26,7 @@ class Usage:
     fallback_characters: int = 0
 
     def __add__(self, other: "Usage") -> "Usage":
-        return Usage(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
+        return Usage(*map(add, _amounts(self), _amounts(other)))
+
+
+_amounts = attrgetter(*(each.name for each in fields(Usage)))

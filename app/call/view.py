@@ -40,6 +40,8 @@ class CallView:
         #: From then on `CallerVoiced` is to be passed as soon as the caller's frames hold enough
         #: voice, because the model reports none; NEVER: not at all.
         self.voice_awaited_ms = NEVER
+        #: The session is configured: forward the caller's audio to it.
+        self.hears_caller = False
         self._out_of_place: Counter[str] = Counter()
         self._commands = Commands()
         parts = Parts(agent, self._commands, self.conversation)
@@ -89,11 +91,6 @@ class CallView:
     def over(self) -> bool:
         """Whether the leg has ended: `handle` ignores all events from then on."""
         return self._over
-
-    @property
-    def hears_caller(self) -> bool:
-        """Whether the session is configured: forward the caller's audio to it."""
-        return self._link.ready
 
     @property
     def redirecting(self) -> bool:

@@ -33,7 +33,9 @@ class Waiting:
     def caller_acts(self) -> bool:
         """Whether the caller speaks, types, or may take their time to type. Without a model, speech
         and keys reach no one: the caller waits."""
-        return self._link.ready and (self._floor.caller_acts or self._may_type)
+        return self._link.ready and (
+            self._floor.caller_acts or (self._entries.keypad.touched and self._may_type)
+        )
 
     @property
     def _may_type(self) -> bool:
@@ -75,7 +77,7 @@ class Waiting:
             or self._audio.synthesizing
             or bool(self._tools.working())
             or self._exits.caller_waits
-            or bool(self._entries.keypad.secret_entry)
+            or (self._entries.keypad.touched and bool(self._entries.keypad.secret_entry))
         )
 
     @property
@@ -115,7 +117,7 @@ class Waiting:
             return "model"
         if self._floor.caller_acts or self._floor.pause.active:
             return None
-        if self._may_type:
+        if self._entries.keypad.touched and self._may_type:
             return "caller"
         if self._responses.in_flight or self._floor.answer_by_ms != NEVER:
             return "model"

@@ -60,8 +60,8 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         #: Whether it answered when it was last asked.
         self.answers = True
-        #: To be written through: a copy of our tables with the columns of a newer version that
-        #: take no NULL and have no default.
+        #: To be written through: our tables, and the columns of a newer version that take no NULL
+        #: and have no default.
         self.writable: Mapping[str, sa.Table] = {}
         #: postgresql or sqlite.
         self.dialect = engine.dialect.name
@@ -263,16 +263,20 @@ def _identity(file: Path, *, empty: bool = False) -> _Identity:
 
 
 def _writable(connection: sa.Connection) -> dict[str, sa.Table]:
-    """Copies of our tables. A column that we do not know, takes no NULL and has no default gets a
-    neutral value in rows that we insert."""
-    copies, inspector = sa.MetaData(), sa.inspect(connection)
-    for table in metadata.sorted_tables:
-        copy = table.to_metadata(copies)
-        for column in inspector.get_columns(table.name):
-            if column["name"] not in table.columns and is_required(column):
-                value = _neutral(column["type"])
-                copy.append_column(sa.Column(column["name"], column["type"], default=value))
-    return dict(copies.tables)
+    """Our tables. One with columns that we do not know, that take no NULL and have no default, is a
+    copy with them: rows that we insert get a neutral value there."""
+    found, inspector = dict(metadata.tables), sa.inspect(connection)
+    for name, table in metadata.tables.items():
+        unknown = [
+            sa.Column(column["name"], column["type"], default=_neutral(column["type"]))
+            for column in inspector.get_columns(name)
+            if column["name"] not in table.columns and is_required(column)
+        ]
+        if unknown:
+            found[name] = table.to_metadata(sa.MetaData())
+            for each in unknown:
+                found[name].append_column(each)
+    return found
 
 
 def is_required(column: ReflectedColumn) -> bool:

@@ -13,7 +13,7 @@ from app.records.digests.digest import Digest, digest_of
 from app.records.reading import read_timeline
 from app.records.record import CallRow, TurnRow
 from app.records.store import Store
-from app.records.watching import CallEnded, Watched
+from app.records.watching import CallEnded, Selective, Watched
 from app.wires.twilio.call import CallInfo
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,11 @@ _PAUSE_S = 0.02
 
 
 class DigestWriter:
-    """Put `watch` among `Services.watchers`; then `start` it, and close it with `aclose`."""
+    """`start` it, and close it with `aclose`."""
 
     def __init__(self, store: Store) -> None:
+        #: Put it among `Services.watchers`.
+        self.watcher = Selective(self.watch, frozenset({CallEnded}))
         self._store = store
         self._ended: dict[str, None] = {}
         self._has_ended = asyncio.Event()

@@ -2,7 +2,6 @@
 
 from binascii import a2b_base64, b2a_base64
 from collections import deque
-from dataclasses import dataclass
 
 from app.audio import ULAW_BYTES_PER_MS
 from app.call import commands as do
@@ -15,15 +14,6 @@ MOST_MS = 2000.0
 
 #: The commands that change what the caller hears.
 AUDIBLE = frozenset({do.PlayAudio, do.ClearAudio, do.EndLeg})
-
-
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    """Audio that was sent and has not been played to its end. Ms of the call's clock."""
-
-    from_ms: float
-    to_ms: float
-    payload: str
 
 
 class Listener:
@@ -65,16 +55,16 @@ class LiveSound:
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
-        self._sent: deque[_Sent] = deque()
+        # What was sent and has not played, with its end in ms of the call's clock.
+        self._sent: deque[tuple[float, do.PlayAudio]] = deque()
         self._closed = False
 
     def listen(self, now_ms: float) -> Listener:
         """Begin to listen in. Call `leave` at the end."""
         listener = Listener(now_ms)
         listener.over = self._closed
-        for each in self._sent:
-            size_bytes = round((each.to_ms - each.from_ms) * ULAW_BYTES_PER_MS)
-            listener.command(do.PlayAudio("", each.payload, size_bytes), each.from_ms)
+        for to_ms, audio in self._sent:
+            listener.command(audio, to_ms - audio.size_bytes / ULAW_BYTES_PER_MS)
         self.listeners.append(listener)
         return listener
 
@@ -104,18 +94,18 @@ class LiveSound:
     def forget_played(self, now_ms: float) -> None:
         """Keep no audio that has played. Call it when a mark has come back."""
         sent = self._sent
-        while sent and sent[0].to_ms <= now_ms:
+        while sent and sent[0][0] <= now_ms:
             sent.popleft()
 
     def command(self, command: do.Command, now_ms: float) -> None:
         """Audio was sent, or what was not heard of it was cleared."""
-        sent = self._sent
         match command:
-            case do.PlayAudio(_, payload, size_bytes):
-                while sent and sent[0].to_ms <= now_ms:
+            case do.PlayAudio():
+                sent = self._sent
+                while sent and sent[0][0] <= now_ms:
                     sent.popleft()
-                from_ms = max(now_ms, sent[-1].to_ms) if sent else now_ms
-                sent.append(_Sent(from_ms, from_ms + size_bytes / ULAW_BYTES_PER_MS, payload))
+                from_ms = sent[-1][0] if sent else now_ms
+                sent.append((from_ms + command.size_bytes / ULAW_BYTES_PER_MS, command))
             case do.ClearAudio(dropped_bytes) | do.EndLeg(_, dropped_bytes):
                 self._take_back(dropped_bytes)
         for listener in self.listeners:
@@ -124,11 +114,11 @@ class LiveSound:
     def _take_back(self, dropped_bytes: int) -> None:
         """The last `dropped_bytes` that were sent were not heard."""
         while dropped_bytes > 0 and self._sent:
-            last = self._sent.pop()
-            ulaw = a2b_base64(last.payload)
-            kept = max(0, len(ulaw) - dropped_bytes)
-            dropped_bytes -= len(ulaw) - kept
+            to_ms, last = self._sent.pop()
+            kept = max(0, last.size_bytes - dropped_bytes)
             if kept:
-                payload = b2a_base64(ulaw[:kept], newline=False).decode("ascii")
-                to_ms = last.from_ms + kept / ULAW_BYTES_PER_MS
-                self._sent.append(_Sent(last.from_ms, to_ms, payload))
+                ulaw = a2b_base64(last.payload)[:kept]
+                payload = b2a_base64(ulaw, newline=False).decode("ascii")
+                to_ms -= dropped_bytes / ULAW_BYTES_PER_MS
+                self._sent.append((to_ms, do.PlayAudio(last.item_id, payload, kept)))
+            dropped_bytes -= last.size_bytes - kept

@@ -21,11 +21,13 @@ from app.records.store import TimelineRow, TurnRow
 from app.records.stored_call import STREAM_STARTED, Cost, StoredCall, seconds_on_line
 from app.records.turn_rows import TurnRows
 from app.records.watching import (
+    Audience,
     CallEnded,
     TransferEnded,
     TurnsChanged,
     Watched,
     Watcher,
+    audience,
     known_usd,
     outcomes_of,
 )
@@ -61,7 +63,7 @@ class _Nowhere:
 
 # What changes `Carried` without a change of the conversation.
 _CHANGE_CARRIED = frozenset((ev.DigitPressed, ev.SayRequested, ev.TransferRequested, ev.EntryAsked))
-# What the record itself notes; the timeline and the watchers get everything.
+# What the record itself notes, of sounds the first; the timeline and the watchers get everything.
 _NOTED_EVENTS = _CHANGE_CARRIED | {
     ev.SessionConfigured,
     ev.AudioReceived,
@@ -108,7 +110,7 @@ class Recorder:
         #: Whether to give it the caller's frames.
         self.records_audio = recording is not None
         self._sound = LiveSound()
-        self._watchers = tuple(watchers)
+        self._audience = audience(tuple(watchers))
         self._call = call
         self._timeline = Timeline(stored.entries if stored else 0, agent)
         self._timings: dict[str, float] = dict(stored.timings) if stored else {}
@@ -127,6 +129,7 @@ class Recorder:
         self._ended_by = ""
         self._closed = False
         self._now_ms = 0.0  # of the last event
+        self._noted = _NOTED_EVENTS | _NOTED_COMMANDS  # without the sounds that were noted
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -160,7 +163,7 @@ class Recorder:
         self._tell(event, now_ms)
         if self._recording is not None:
             self._recording.event(event, now_ms)
-        if type(event) in _NOTED_EVENTS:
+        if type(event) in self._noted:
             self._note_event(event, now_ms)
 
     def _note_event(self, event: ev.Event, now_ms: float) -> None:
@@ -168,8 +171,8 @@ class Recorder:
             self._carried_changed = True
         match event:
             case ev.AudioReceived() | ev.VoiceReceived():
-                if "first_delta_ms" not in self._timings:
-                    self._timings["first_delta_ms"] = now_ms
+                self._timings.setdefault("first_delta_ms", now_ms)
+                self._noted -= {ev.AudioReceived, ev.VoiceReceived}
             case ev.MarkEchoed():
                 self._sound.forget_played(now_ms)
             case ev.SessionConfigured():
@@ -193,7 +196,7 @@ class Recorder:
                 self.save_timeline()  # at once: what follows means something else
 
     def _tell(self, message: Watched, now_ms: float) -> None:
-        for watch in self._watchers:
+        for watch in self._audience[type(message)]:
             watch(self._call, message, now_ms)
 
     def caller_frame(self, payload: str, timestamp: object, now_ms: float) -> None:
@@ -238,13 +241,13 @@ class Recorder:
             self._recording.command(command, now_ms)
         if type(command) in AUDIBLE:
             self._sound.command(command, now_ms)
-        if type(command) in _NOTED_COMMANDS:
+        if type(command) in self._noted:
             self._note_command(command, now_ms)
 
     def _note_command(self, command: do.Command, now_ms: float) -> None:
         if isinstance(command, do.PlayAudio):
-            if "first_media_ms" not in self._timings:
-                self._timings["first_media_ms"] = now_ms
+            self._timings.setdefault("first_media_ms", now_ms)
+            self._noted -= {do.PlayAudio}
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
             self.save_timeline()  # with the verdict that it answers
         elif isinstance(command, do.TransferCall | do.PlayDigits | do.GiveDigits):
@@ -298,7 +301,7 @@ class Recorder:
 
     def silence(self) -> None:
         """Another process has the call: write nothing more, and tell watchers nothing more."""
-        self._store, self._watchers, self._closed = _Nowhere(), (), True
+        self._store, self._audience, self._closed = _Nowhere(), Audience(()), True
         self._sound.close()
 
     def ended_by(self, ended_by: str) -> None:

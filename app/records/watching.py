@@ -3,8 +3,9 @@
 There is one list, and everything that counts or shows calls reads it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from app.call import commands as do
@@ -47,6 +48,43 @@ Watched = ev.Event | do.Command | TransferEnded | TurnsChanged | CallEnded
 Watcher = Callable[[CallInfo, Watched, float], None]
 """Called with every event and command, and its time in ms. It runs on the event loop before the
 command is performed, so it must return at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selective:
+    """A watcher that sees messages of some classes alone: the others cost it nothing."""
+
+    watch: Watcher
+    kinds: frozenset[type]
+
+    def __call__(self, call: CallInfo, message: Watched, now_ms: float) -> None:
+        if type(message) in self.kinds:
+            self.watch(call, message, now_ms)
+
+
+class Audience(dict[type, tuple[Watcher, ...]]):
+    """The watchers of each class of messages."""
+
+    def __init__(self, watchers: Iterable[Watcher]) -> None:
+        super().__init__()
+        self._watchers = watchers
+
+    def __missing__(self, kind: type) -> tuple[Watcher, ...]:
+        self[kind] = watchers = tuple(self._watchers_of(kind))
+        return watchers
+
+    def _watchers_of(self, kind: type) -> Iterator[Watcher]:
+        for watcher in self._watchers:
+            if not isinstance(watcher, Selective):
+                yield watcher
+            elif kind in watcher.kinds:
+                yield watcher.watch
+
+
+@lru_cache(maxsize=1)
+def audience(watchers: tuple[Watcher, ...]) -> Audience:
+    """That of these watchers. All calls have the same."""
+    return Audience(watchers)
 
 
 def known_usd(cost: Mapping[str, Any]) -> float:

@@ -27,7 +27,7 @@ from app.call.exits.attempts import CALLER_GONE, FAILED, NOT_TAKEN, TAKEN
 from app.call.exits.built_in_tools import BUILT_IN, END_CALL
 from app.call.model_session import REPLACE_SESSION
 from app.records.response_clock import ResponseClock
-from app.records.watching import CallEnded, TransferEnded, Watched
+from app.records.watching import CallEnded, Selective, TransferEnded, Watched
 from app.wires.twilio.call import CallInfo
 
 OTHER = "other"
@@ -63,7 +63,7 @@ class _Leg:
 
 
 class Metrics:
-    """The metrics of one service. Put `watch` among `Services.watchers`.
+    """The metrics of one service.
 
     Args:
         agent: its tools are labels; its turn taking says whether interruptions are reported.
@@ -161,6 +161,8 @@ class Metrics:
             TransferEnded: self._transfer_ended,
             CallEnded: self._call_ended,
         }
+        #: Put it among `Services.watchers`.
+        self.watcher = Selective(self.watch, frozenset(self._handlers))
 
     def page(self) -> bytes:
         """All metrics in Prometheus' text format, see `CONTENT_TYPE`."""

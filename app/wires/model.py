@@ -44,10 +44,10 @@ class ModelWire(Protocol):
     audio or text, `TranscriptReceived` and `TranscriptCompleted` in step with the audio or later,
     and `OutputItemDone`; last `ResponseDone`, when all of its audio was fed. A response without an
     event for 4 s, counted from the end of what plays, is stalled: the core replaces the session.
-    Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays. The silence between two
-    utterances is not part of a response: do not feed it. A tool call is an `OutputItemDone` of
-    kind function_call. An id that the model lacks may be left empty: the core fills it in. Ids are
-    unique within a session; the bridge tells those of a leg's sessions apart.
+    Audio is base64 of µ-law, 8000 Hz, and may come faster than it plays; say if it is `quiet`.
+    The silence between two utterances is not part of a response: do not feed it. A tool call is an
+    `OutputItemDone` of kind function_call. An id that the model lacks may be left empty: the core
+    fills it in. Ids are unique within a session; the bridge tells those of a leg's sessions apart.
 
     **Answers to commands.** Feed these, with the ids of the command:
 

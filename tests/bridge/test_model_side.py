@@ -1,13 +1,11 @@
 """The model's side of a leg: one session at a time, and no word of one that was given up."""
 
 import asyncio
-import base64
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from app.audio import silence, tone
 from app.bridge.leg.model_side import ModelSide
 from app.call.agent import Agent
 from app.call.commands import (
@@ -18,7 +16,6 @@ from app.call.commands import (
     DeleteItem,
 )
 from app.call.events import (
-    AudioReceived,
     Event,
     ItemDeleted,
     MessageTaken,
@@ -70,31 +67,6 @@ async def test_a_session_that_was_given_up_while_it_connected_does_not_end_its_s
     wires[1].fails.set()
     await second
     assert fed == [ModelLost("the model did not answer")]
-
-
-async def test_audio_that_cannot_be_heard_is_marked_as_quiet() -> None:
-    feeds: list[Any] = []
-    fed: list[Event] = []
-
-    def open_wire(*_: Any, feed: Any, **__: Any) -> ModelWire:
-        feeds.append(feed)
-        return cast(ModelWire, SlowWire())
-
-    model = ModelSide(open_wire, Agent("Ada", ""), fed.append, lambda: None, lambda *_: None)
-    opening = asyncio.create_task(model.open())
-    await asyncio.sleep(0)
-    for sound in (noted(-30), noted(-60), silence(200), silence(150) + noted(-30)):
-        payload = base64.b64encode(sound).decode("ascii")
-        feeds[0](AudioReceived("resp_1", "item_1", payload, len(sound)))
-    feeds[0](ModelOpened())
-    quiet = [each.quiet for each in fed if isinstance(each, AudioReceived)]
-    assert quiet == [False, True, True, False]
-    assert fed[-1] == ModelOpened()
-    opening.cancel()
-
-
-def noted(level_dbfs: float) -> bytes:
-    return tone((440,), note_ms=200, level_dbfs=level_dbfs)
 
 
 class OpenWire:

@@ -1,10 +1,12 @@
 """The timeline as JSON is what the decoded entries would be."""
 
 import json
+from pathlib import Path
 
 import pytest
 from pydantic import TypeAdapter
 
+from app.records.engines import to_json
 from app.records.reading import read_timeline
 from app.records.record import TimelineRow
 from app.records.timeline_json import timeline_json
@@ -33,3 +35,23 @@ def test_it_has_the_entries_as_they_are_read(kind: str) -> None:
 def test_of_two_entries_at_one_position_the_first_counts() -> None:
     twice = ['[[1, 2.5, "event", "A", {}]]', '[[1, 2.5, "event", "B", {}]]']
     assert [each["name"] for each in json.loads(timeline_json("CA1", twice))] == ["A"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "é ☎",
+        "\ud800",
+        "\x00",
+        2**70,
+        -0.5,
+        1e22,
+        None,
+        True,
+        {"pieces": [(1, 2.25, "a")]},
+        Path("a"),
+    ],
+)
+def test_a_row_is_stored_as_the_json_module_would_write_it(value: object) -> None:
+    row = (1, 2.5, "event", "TextReceived", {"text": value})
+    assert json.loads(to_json(row)) == json.loads(json.dumps(row, default=str))

@@ -6,7 +6,14 @@ from app.call import events as ev
 from app.records.recorder import Recorder
 from app.records.store import Store
 from app.records.stored_call import StoredCall
-from app.records.watching import CallEnded, TransferEnded, Watched, known_usd
+from app.records.watching import (
+    Audience,
+    CallEnded,
+    Selective,
+    TransferEnded,
+    Watched,
+    known_usd,
+)
 from app.wires.twilio.call import CallInfo
 from tests.call.scene import AGENT, Scene
 
@@ -79,3 +86,17 @@ def test_events_and_commands_are_seen_in_their_order() -> None:
 def test_the_known_parts_of_a_cost_are_added_up() -> None:
     assert known_usd({"model": 0.25, "line": 0.5, "total": 0.75, "unknown": []}) == 0.75
     assert known_usd(COST) == 0.5 and known_usd({}) == 0
+
+
+def test_a_watcher_of_some_classes_sees_no_others() -> None:
+    seen: list[Watched] = []
+    everything: list[Watched] = []
+    some = Selective(lambda _call, message, _ms: seen.append(message), frozenset({CallEnded}))
+    audience = Audience((some, lambda _call, message, _ms: everything.append(message)))
+    ended, opened = CallEnded("caller", 0.0), ev.LegOpened()
+    for message in (opened, ended, opened):
+        for watch in audience[type(message)]:
+            watch(CALL, message, 0.0)
+        some(CALL, message, 0.0)
+    assert seen == [ended, ended]
+    assert everything == [opened, ended, opened]

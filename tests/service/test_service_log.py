@@ -22,6 +22,7 @@ from tests.service.world import AGENT, noise
 
 KEY = {"OPENAI_API_KEY": "a key of the owner", "API_TOKEN": "operator"}
 PIPE_BYTES = 4096
+LOOKS_EVERY_S = 0.05  # looks without a pause would take the time of a service that starts
 
 
 @asynccontextmanager
@@ -41,6 +42,7 @@ async def service(
     try:
         while await status_of(f"{url}/healthz") != 200:
             assert process.returncode is None
+            await asyncio.sleep(LOOKS_EVERY_S)
         yield process, url
     finally:
         if process.returncode is None:

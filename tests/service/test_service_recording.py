@@ -164,6 +164,8 @@ async def test_the_transcript_of_a_cut_answer_is_what_the_wav_holds_to_the_word(
                 "".join(word.text for word in said.words),
                 audio=said.ulaw,
                 words=[(word.offset_bytes, word.text) for word in said.words],
+                # Of an answer that the model is still making, the transcript may claim less.
+                speed=float("inf"),
             )
             for said in (greeting, answer)
         ),

@@ -61,17 +61,17 @@ class CallerAudio:
         self._meter = VoiceMeter()
         self._sound = 0  # the sound that is measured now
         self._untold: set[type[CallerVoiced | CallerQuieted]] = set()
-        self._unmeasured: list[Media] = []
-        self._size_bytes = 0
+        self._unmeasured: list[bytes] = []
+        self._forwarded_bytes = 0  # to all sessions
+        self._counted_bytes = 0  # of these, before the last `take_event`
         self._buffered: deque[Media] = deque()
         self._buffered_bytes = 0
         self._carried_bytes = 0  # of the buffer, what the session before has heard as well
-        # What the session got since a successor was opened, the last `_KEPT_BYTES`, and how much
-        # audio it got in all: its positions are counted so.
+        # What the session got since a successor was opened, the last `_KEPT_BYTES`.
         self._sent: deque[Media] = deque()
         self._sent_bytes = 0
-        self._position_bytes = 0
-        self._of_wire: ModelWire | None = None
+        self._of_wire: ModelWire | None = None  # of this session
+        self._earlier_bytes = 0  # forwarded to the sessions before it
 
     def take(self, media: Media) -> None:
         """Record a frame, and forward it. Without a session that takes it, it is buffered."""
@@ -83,7 +83,7 @@ class CallerAudio:
             self._buffer(media)
             self.forward_buffered()
         unmeasured, machine = self._unmeasured, self._machine
-        unmeasured.append(media)
+        unmeasured.append(media.ulaw)
         if machine.awaited_sound or machine.awaits_quiet or len(unmeasured) >= _MEASURED_AT_ONCE:
             self._measure()
 
@@ -101,8 +101,7 @@ class CallerAudio:
             self._feed(CallerQuieted())
 
     def _catch_up(self) -> None:
-        for media in self._unmeasured:
-            self._meter.take(media.ulaw)
+        self._meter.take(self._unmeasured)
         self._unmeasured.clear()
 
     def _tell(self, sound: int) -> None:
@@ -126,24 +125,27 @@ class CallerAudio:
 
     def _append(self, media: Media) -> bool:
         """Append a frame to the session. Returns False when none takes it now."""
-        wire = self._model.wire
+        model = self._model
+        wire = model.wire
         if wire is None or not self._machine.hears_caller or not wire.append_audio(media.payload):
             return False
-        size_bytes = len(media.ulaw)
-        self.frames += 1
-        self._size_bytes += size_bytes
         if wire is not self._of_wire:
-            self._of_wire, self._position_bytes = wire, 0
+            self._of_wire, self._earlier_bytes = wire, self._forwarded_bytes
             self._forget_sent()
-        self._position_bytes += size_bytes
-        if self._model.successor is not None:
-            self._sent.append(media)
-            self._sent_bytes += size_bytes
-            while self._sent_bytes > _KEPT_BYTES:
-                self._sent_bytes -= len(self._sent.popleft().ulaw)
+        self.frames += 1
+        self._forwarded_bytes += len(media.ulaw)
+        if model.successor is not None:
+            self._keep_sent(media)
         elif self._sent:
             self._forget_sent()
         return True
+
+    def _keep_sent(self, media: Media) -> None:
+        """The session that takes over may have to hear this frame as well."""
+        self._sent.append(media)
+        self._sent_bytes += len(media.ulaw)
+        while self._sent_bytes > _KEPT_BYTES:
+            self._sent_bytes -= len(self._sent.popleft().ulaw)
 
     def _forget_sent(self) -> None:
         self._sent.clear()
@@ -156,7 +158,8 @@ class CallerAudio:
             from_ms: From where on; a position in the audio that the session got.
             most_ms: At most so much of their end.
         """
-        wanted_bytes = self._position_bytes - from_ms * ULAW_BYTES_PER_MS
+        position_bytes = self._forwarded_bytes - self._earlier_bytes
+        wanted_bytes = position_bytes - from_ms * ULAW_BYTES_PER_MS
         wanted_bytes = min(wanted_bytes, most_ms * ULAW_BYTES_PER_MS)
         while self._sent and len(self._sent[-1].ulaw) <= wanted_bytes:
             media = self._sent.pop()
@@ -171,8 +174,9 @@ class CallerAudio:
         """How much was forwarded since this was last called."""
         self._catch_up()
         quiet_ms = self._meter.quiet_bytes // ULAW_BYTES_PER_MS
-        event = CallerAudioForwarded(self.frames, self._size_bytes, quiet_ms)
-        self.frames = self._size_bytes = 0
+        size_bytes = self._forwarded_bytes - self._counted_bytes
+        event = CallerAudioForwarded(self.frames, size_bytes, quiet_ms)
+        self.frames, self._counted_bytes = 0, self._forwarded_bytes
         return event
 
     def _buffer(self, media: Media) -> None:

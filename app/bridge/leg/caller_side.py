@@ -9,9 +9,8 @@ from app.bridge.leg.inbound_limits import InboundLimits
 from app.call import commands as do
 from app.call import events as ev
 from app.errors import ProtocolError
-from app.wires.twilio import media_stream
 from app.wires.twilio.media_socket import Direct, MediaOutbox, Send
-from app.wires.twilio.media_stream import Encoder, Media, Start
+from app.wires.twilio.media_stream import Decoded, Encoder, Media, Start, decode
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 _CLOSED = (1000, 1001)  # RFC 6455: normal closure, going away
@@ -119,20 +118,24 @@ class CallerSide:
 
     def _take(self, message: str | bytes) -> None:
         try:
-            decoded = media_stream.decode(message)
-            if isinstance(decoded, Media):
+            decoded = decode(message)
+            if type(decoded) is Media:
                 self._take_frame(decoded)
-            elif isinstance(decoded, Start):
-                raise ProtocolError("Twilio started the stream twice")
-            elif isinstance(decoded, ev.MarkEchoed):
-                if self._limits.accepts_mark():
-                    self._feed(decoded)
-            elif isinstance(decoded, ev.DigitPressed):
-                self._press(decoded)
-            elif decoded is not None:
-                self._feed(decoded)
+            else:
+                self._take_other(decoded)
         except ProtocolError as error:
             self._limits.bad_message("Twilio", error)
+
+    def _take_other(self, decoded: Decoded) -> None:
+        if isinstance(decoded, Start):
+            raise ProtocolError("Twilio started the stream twice")
+        elif isinstance(decoded, ev.MarkEchoed):
+            if self._limits.accepts_mark():
+                self._feed(decoded)
+        elif isinstance(decoded, ev.DigitPressed):
+            self._press(decoded)
+        elif isinstance(decoded, ev.StreamEnded):
+            self._feed(decoded)
 
     def _feed_soon(self, event: ev.Event) -> None:
         """The outbox calls this while the machine handles an event: feed after that."""

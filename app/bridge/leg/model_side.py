@@ -1,10 +1,8 @@
 """A leg's side of the model: the wire of its current session, and of the one that takes over."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
-from app.audio import is_audible
 from app.bridge.leg.reused_ids import ReusedIds
 from app.call.agent import Agent
 from app.call.commands import (
@@ -15,7 +13,6 @@ from app.call.commands import (
     ToModel,
 )
 from app.call.events import (
-    AudioReceived,
     Event,
     ModelFaulted,
     ModelLost,
@@ -68,7 +65,10 @@ class ModelSide:
 
     def _new_wire(self) -> ModelWire:
         def feed(event: Event) -> None:
-            self._take(wire, event)
+            if wire is self.wire:
+                self._feed(self._ids.inward(event))
+            else:
+                self._take_of_other(wire, event)
 
         wire = self._open_wire(
             self._agent,
@@ -82,16 +82,16 @@ class ModelSide:
         try:
             await wire.connect()
         except ModelError as error:
-            self._take(wire, ModelLost(str(error), error.fatal))
+            lost = ModelLost(str(error), error.fatal)
+            if wire is self.wire:
+                self._feed(lost)
+            else:
+                self._take_of_other(wire, lost)
 
-    def _take(self, wire: ModelWire, event: Event) -> None:
-        """An event of a wire. One that was closed or replaced has nothing to say any more.
-        The loudness of audio is measured here."""
-        if wire is self.wire:
-            if isinstance(event, AudioReceived) and not is_audible(event.payload):
-                event = replace(event, quiet=True)
-            self._feed(self._ids.inward(event))
-        elif wire is self.successor and (translated := _of_successor(event)) is not None:
+    def _take_of_other(self, wire: ModelWire, event: Event) -> None:
+        """An event of a wire that is not the session's: of the successor's; one that was closed or
+        replaced has nothing to say any more."""
+        if wire is self.successor and (translated := _of_successor(event)) is not None:
             if isinstance(translated, SuccessorLost):
                 self._close_successor()
             self._feed(translated)
@@ -110,18 +110,9 @@ class ModelSide:
                 if self.wire is not None:
                     self.wire.send(self._ids.outward(command))
 
-    @contextmanager
-    def one_write(self) -> Iterator[None]:
+    def one_write(self) -> AbstractContextManager[None]:
         """Within it the session's wire keeps what it is to send, and sends it at the end."""
-        wire = self.wire
-        if wire is None:
-            yield
-            return
-        wire.hold()
-        try:
-            yield
-        finally:
-            wire.release()
+        return _OneWrite(self.wire)
 
     def swap(self) -> None:
         """The successor takes over; close the session before it."""
@@ -148,6 +139,21 @@ class ModelSide:
         if self.successor is not None:
             self.successor.close()
             self.successor = None
+
+
+class _OneWrite(AbstractContextManager[None]):
+    """Not a generator, which would take longer than a frame: under load many reads enter it."""
+
+    def __init__(self, wire: ModelWire | None) -> None:
+        self._wire = wire
+
+    def __enter__(self) -> None:
+        if self._wire is not None:
+            self._wire.hold()
+
+    def __exit__(self, *_: object) -> None:
+        if self._wire is not None:
+            self._wire.release()
 
 
 def _of_successor(event: Event) -> Event | None:

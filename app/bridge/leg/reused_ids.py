@@ -10,9 +10,13 @@ from functools import cache
 from typing import Any, TypeVar
 
 from app.call.commands import ToModel
+from app.call.events import AudioReceived, TextReceived, TranscriptReceived
 from app.call.ids import OURS
 
 T = TypeVar("T")
+
+#: Come many times with the same ids.
+_PIECES = (AudioReceived, TranscriptReceived, TextReceived)
 
 
 class ReusedIds:
@@ -33,6 +37,9 @@ class ReusedIds:
 
     def inward(self, event: T) -> T:
         """The event, with ids that no earlier session had."""
+        if isinstance(event, _PIECES):
+            if event.item_id in self._present and event.response_id in self._present:
+                return event
         changed: dict[str, object] = {}
         for name in _names(_type(event)):
             value = getattr(event, name)

@@ -1,5 +1,7 @@
 """How much voice the caller's frames hold: loud beside the line's own noise."""
 
+from collections.abc import Iterable
+
 from app.audio import ULAW_BYTES_PER_MS, ulaw_rms
 
 #: Quieter frames hold no voice: RMS of 16-bit samples, -48 dBFS. A quiet line is below -55.
@@ -15,7 +17,7 @@ _LEAST_NOISE = 10.0
 
 
 class VoiceMeter:
-    """Takes every frame. `run_bytes` and `quiet_bytes` say what it heard."""
+    """Takes every frame, several at a time. `run_bytes` and `quiet_bytes` say what it heard."""
 
     def __init__(self) -> None:
         #: The frames with voice of the present run of it, without the gaps; bytes of µ-law.
@@ -24,19 +26,22 @@ class VoiceMeter:
         self.quiet_bytes = 0
         self._noise = LEAST_RMS / ABOVE_NOISE
 
-    def take(self, ulaw: bytes) -> None:
-        """A frame of µ-law."""
-        rms, noise = ulaw_rms(ulaw), self._noise
-        if not rms:
-            pass  # digital silence: the line is muted, which tells nothing of its noise
-        elif rms < noise:
-            self._noise = max(_LEAST_NOISE, noise + FALL * (rms - noise))
-        else:
-            self._noise = noise * RISE
-        if rms >= LEAST_RMS and rms > noise * ABOVE_NOISE:
-            self.run_bytes += len(ulaw)
-            self.quiet_bytes = 0
-        else:
-            self.quiet_bytes += len(ulaw)
-            if self.quiet_bytes >= GAP_BYTES:
-                self.run_bytes = 0
+    def take(self, frames: Iterable[bytes]) -> None:
+        """Frames of µ-law, in their order."""
+        noise = self._noise
+        for ulaw in frames:
+            rms, before = ulaw_rms(ulaw), noise
+            if not rms:
+                pass  # digital silence: the line is muted, which tells nothing of its noise
+            elif rms < before:
+                noise = max(_LEAST_NOISE, before + FALL * (rms - before))
+            else:
+                noise = before * RISE
+            if rms >= LEAST_RMS and rms > before * ABOVE_NOISE:
+                self.run_bytes += len(ulaw)
+                self.quiet_bytes = 0
+            else:
+                self.quiet_bytes += len(ulaw)
+                if self.quiet_bytes >= GAP_BYTES:
+                    self.run_bytes = 0
+        self._noise = noise

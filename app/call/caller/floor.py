@@ -58,6 +58,8 @@ class Floor:
     @property
     def listens(self) -> bool:
         """Whether the caller has the floor: whatever the agent begins now is muted."""
+        if not self.caller_speaks and not self.keypad.typing:
+            return False  # as at nearly every delta
         return self.caller_acts and self.may_be_interrupted and not self.pause.active
 
     @property

@@ -63,15 +63,21 @@ class IdleAndHold:
             self._listen(now_ms)
 
     def next_ms(self, now_ms: float) -> float:
-        length_ms = self._length.next_ms(now_ms)
-        return next_after(now_ms, self._idle.due_ms, self._hold.due_ms, length_ms)
+        length = self._length
+        return next_after(
+            now_ms,
+            self._idle.due_ms,
+            self._hold.due_ms,
+            length.warning_due_ms,
+            length.end_due_ms,
+        )
 
     def _keep_length(self, now_ms: float) -> None:
         if now_ms >= self._length.end_due_ms:
-            self._length.ended = True
+            self._length.ended()
             self._exits.limit_reached(now_ms)
         elif now_ms >= self._length.warning_due_ms:
-            self._length.warned = True
+            self._length.warned()
             if not self._exits.under_way:
                 self._responses.want(Wish.WARNING, prompts.warning(self._limits.warning_ms))
 

@@ -64,6 +64,8 @@ class Keypad:
     `take_complete` at `next_ms`: it returns the entry that is complete."""
 
     def __init__(self) -> None:
+        #: A key was pressed, or asked for, on this leg or before it: entries may be under way.
+        self.touched = False
         self._digits = ""
         self._ended = False  # by #
         self._lone = True
@@ -140,6 +142,7 @@ class Keypad:
             secret: The keys come masked.
             timeout_ms: Deadline for the first key.
         """
+        self.touched = True
         if not self._digits and self._continues(now_ms):
             self._digits = self._replaces = self._complete
             self._ended, self._lone = self._complete_ended, False
@@ -181,6 +184,7 @@ class Keypad:
 
     def drop_rest(self, now_ms: float) -> None:
         """A secret entry was open on the call's earlier leg: keys that follow now are its rest."""
+        self.touched = True
         self._stray_until_ms = self._silent_until_ms = now_ms + STRAY_MS
 
     def close(self) -> None:
@@ -190,6 +194,7 @@ class Keypad:
     def dropped(self, now_ms: float) -> None:
         """A key was pressed that belongs to no entry. A 0 soon after it is not lone, and keys after
         it continue no entry, because the dropped key would be missing in it."""
+        self.touched = True
         self._pressed_ms, self._complete = now_ms, ""
 
     def open_entry(self) -> OpenEntry | None:
@@ -204,6 +209,7 @@ class Keypad:
     def resume(self, entry: OpenEntry, now_ms: float) -> None:
         """The caller is back on the line, after a stream that was lost amid this entry. A pause
         begins anew: no key reached the call meanwhile."""
+        self.touched = True
         self._digits, self._lone = entry.digits, entry.lone
         self._pressed_ms = now_ms if entry.digits else entry.pressed_ms
         if entry.digits:
@@ -213,6 +219,7 @@ class Keypad:
 
     def pressed(self, digit: str, now_ms: float) -> None:
         """The caller presses a key, masked if `secret` says so."""
+        self.touched = True
         ignored, continues = self.ignores(digit, now_ms), self._continues(now_ms)
         since_ms = now_ms - self._pressed_ms
         self._pressed_ms = now_ms

@@ -39,6 +39,7 @@ from app.call.prompts import TakenBack
 _SAYING_GOODBYE = (ExitState.GOODBYE, ExitState.FINAL_GOODBYE)
 _HANGING_UP = (ExitState.HANGING_UP, ExitState.CLOSING)
 _TRANSFERRING = (ExitState.ANNOUNCING, ExitState.TRANSFERRING)
+_AT_REST = (ExitState.WITH_AGENT, RedirectState.NONE, KeysState.NONE)
 
 #: What the exits of a call may command.
 ExitCommand = HangUp | CloseStream | TransferCall | PlayDigits | ReportDecision
@@ -56,6 +57,8 @@ class Exits:
     ) -> None:
         #: The triggers that were illegal in their state, and how often: nothing was done.
         self.illegal: Illegal = Counter()
+        #: No exit, redirect or keys are under way: `expire` and `settle` have nothing to do.
+        self.at_rest = True
         self._outbox = outbox
         self._agent = agent
         self._audio = audio
@@ -106,7 +109,7 @@ class Exits:
     @property
     def ordered(self) -> bool:
         """Whether a hang-up or a redirect is ordered: no barge-in takes it back."""
-        return self.hanging_up or self.redirect_ordered
+        return not self.at_rest and (self.hanging_up or self.redirect_ordered)
 
     @property
     def tones_sounding(self) -> bool:
@@ -121,7 +124,7 @@ class Exits:
     @property
     def caller_waits(self) -> bool:
         """Whether the caller waits for an exit or for tones."""
-        return self.under_way or self.tones_sounding
+        return not self.at_rest and (self.under_way or self.tones_sounding)
 
     @property
     def reason(self) -> str:
@@ -259,12 +262,8 @@ class Exits:
         return self._expire(self._exit, now_ms) or self._expire(self._redirect, now_ms)
 
     def settle(self, now_ms: float, *, model_ready: bool, model_gone: bool) -> None:
-        """Do what is due. Call `expire` first.
-
-        Args:
-            model_ready: A session is configured.
-            model_gone: The model is given up for this call.
-        """
+        """Do what is due. Call `expire` first. `model_ready`: a session is configured.
+        `model_gone`: the model is given up for this call."""
         if self._exit.state in _SAYING_GOODBYE:
             self._settle_goodbye(now_ms, model_gone=model_gone)
         if self._exit.state is ExitState.ANNOUNCING and not self.redirect_ordered:
@@ -332,6 +331,7 @@ class Exits:
     ) -> tuple[Action, ...]:
         """Feed a region with a trigger, and perform the actions of its transition. Returns them."""
         actions = region.take(trigger, now_ms)
+        self.at_rest = self.states == _AT_REST
         self._responses.allow(allowed(self._exit.state))
         for action in actions:
             self._perform(action, occasion, now_ms)

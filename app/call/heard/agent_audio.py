@@ -89,9 +89,10 @@ class AgentAudio:
         if not self.whole_frames:
             self._pass_on(PlayAudio(item_id, payload, size_bytes), now_ms)
             return
-        if self._frames.rest_bytes and self._frames.item_id != item_id:
-            self._pass_on(self._frames.take_rest(), now_ms)
-        self._pass_on(self._frames.add(item_id, payload, size_bytes), now_ms)
+        frames = self._frames
+        if frames.rest_bytes and frames.item_id != item_id:
+            self._pass_on(frames.take_rest(), now_ms)
+        self._pass_on(frames.add(item_id, payload, size_bytes), now_ms)
 
     def ends_quietly(self, size_bytes: int) -> None:
         """So much at the end of what `play` was given last cannot be heard."""
@@ -230,12 +231,13 @@ class AgentAudio:
 
     def _send(self, audio: PlayAudio, now_ms: float) -> None:
         ledger = self.ledger
-        if ledger.all_surely_heard and not ledger.playing(now_ms):
-            self._mark(now_ms)  # measures the round trip again
+        if ledger.all_surely_heard:
+            self._mark(now_ms)  # on an empty buffer: measures the round trip again
         ledger.sent(audio.item_id, audio.size_bytes, now_ms)
-        while self._sent and self._sent[0][0] <= ledger.sure_position:
-            self._sent.popleft()
-        self._sent.append((ledger.sent_position, audio))
+        sent, sure_position = self._sent, ledger.sure_position
+        while sent and sent[0][0] <= sure_position:
+            sent.popleft()
+        sent.append((ledger.sent_position, audio))
         self._outbox.put(audio)
         if ledger.unmarked_bytes >= MARK_EVERY_BYTES:
             self._mark(now_ms)

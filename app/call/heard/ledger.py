@@ -83,8 +83,10 @@ class PlaybackLedger:
         self._flushed: set[str] = set()  # by clears, and not back; one mark a second at most
         self._epoch = 0
         self._mark_count = 0
-        self._sent = 0  # bytes sent since the last clear
-        self._sure = 0  # of these, surely played
+        #: The position of the next byte to be sent: the bytes sent since the last clear.
+        self.sent_position = 0
+        #: The position up to which everything was surely heard.
+        self.sure_position = 0
         self._marked = 0  # position of the last mark
         self._run_start = 0  # where the current run of unbroken playback begins ...
         self._run_start_ms = 0.0  # ... and when that was sent
@@ -115,17 +117,17 @@ class PlaybackLedger:
 
     def sent(self, item_id: str, size_bytes: int, now_ms: float) -> None:
         """This much more of an item goes to Twilio. Call `generated` with it first."""
-        if self.position(now_ms) >= self._sent:
+        if not self.playing(now_ms):
             self._forget_heard()
-            self._run_start, self._run_start_ms = self._sent, now_ms
+            self._run_start, self._run_start_ms = self.sent_position, now_ms
             self._lag_ms = max(0.0, median(self._lags_ms)) if len(self._lags_ms) >= 3 else 0.0
-        end = self._sent + size_bytes
+        end = self.sent_position + size_bytes
         last = self._segments[-1] if self._segments else None
-        if last is not None and last.item_id == item_id and last.end == self._sent:
+        if last is not None and last.item_id == item_id and last.end == self.sent_position:
             last.end = end
         else:
-            self._segments.append(_Segment(item_id, self._sent, end))
-        self._sent = end
+            self._segments.append(_Segment(item_id, self.sent_position, end))
+        self.sent_position = end
         item = self._items[item_id]
         item.sent_bytes += size_bytes
         item.end = end
@@ -145,8 +147,8 @@ class PlaybackLedger:
         """A mark goes out after everything sent so far. Returns the name to send it with."""
         self._mark_count += 1
         name = f"{self._epoch}:{self._mark_count}"
-        self._marks[name] = _Mark(self._sent, now_ms, on_empty_buffer=self.all_surely_heard)
-        self._marked = self._sent
+        self._marks[name] = _Mark(self.sent_position, now_ms, on_empty_buffer=self.all_surely_heard)
+        self._marked = self.sent_position
         return name
 
     def echoed(self, name: str, now_ms: float) -> bool:
@@ -168,7 +170,7 @@ class PlaybackLedger:
             self._lags_ms.append(lag_ms)
             if abs(lag_ms - self._lag_ms) > SLACK_MS:
                 self._lag_ms = max(0.0, lag_ms)
-        self._sure = max(self._sure, mark.position)
+        self.sure_position = max(self.sure_position, mark.position)
         return True
 
     def flushed(self, name: str) -> bool:
@@ -211,26 +213,26 @@ class PlaybackLedger:
         self._flushed.update(self._marks)
         self._segments.clear()
         self._marks.clear()
-        self._sent = self._sure = self._marked = self._run_start = 0
+        self.sent_position = self.sure_position = self._marked = self._run_start = 0
 
     # --- what was heard -----------------------------------------------------------------------
 
     def position(self, now_ms: float) -> int:
         """How far playback has probably come: not before the last mark that came back, not past
         what was sent, and not far past a mark that is overdue."""
-        if self._sure == self._sent:
-            return self._sent
+        if self.sure_position == self.sent_position:
+            return self.sent_position
         elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
         position = self._run_start + max(0, int(elapsed_ms * BYTES_PER_MS))
         if self._marks and self._round_trips_ms:
             behind = next(iter(self._marks.values())).position
             wait_ms = self.round_trip_ms + 2 * SLACK_MS
             position = min(position, behind + int(wait_ms * BYTES_PER_MS))
-        return min(self._sent, max(self._sure, position))
+        return min(self.sent_position, max(self.sure_position, position))
 
     def unplayed_bytes(self, now_ms: float) -> int:
         """How much of what was sent has probably not been played."""
-        return self._sent - self.position(now_ms)
+        return self.sent_position - self.position(now_ms)
 
     def heard_bytes(self, item_id: str, now_ms: float) -> int:
         """How much of an item was probably heard since the last clear that interrupted it."""
@@ -255,38 +257,33 @@ class PlaybackLedger:
         item = self._items.get(item_id)
         if item is None:
             return True
-        return item.sent_bytes == item.generated_bytes and item.end <= self._sure
+        return item.sent_bytes == item.generated_bytes and item.end <= self.sure_position
 
     def playing(self, now_ms: float) -> bool:
-        """Whether the caller probably hears something now."""
-        return self.position(now_ms) < self._sent
+        """Whether the caller probably hears something now: the `position` is before the end."""
+        if self.sure_position == self.sent_position:
+            return False
+        elapsed_ms = now_ms - self._run_start_ms - self._lag_ms
+        if 0.0 <= elapsed_ms * BYTES_PER_MS < self.sent_position - self._run_start:
+            return True  # by the clock; marks can only make it earlier
+        return self.position(now_ms) < self.sent_position
 
     def interrupts(self, now_ms: float) -> bool:
         """Whether a clear now would interrupt an item: one that plays, or is not complete."""
         return self.playing(now_ms) or not all(map(self._fully_sent, self._items.values()))
 
     @property
-    def sent_position(self) -> int:
-        """The position of the next byte to be sent."""
-        return self._sent
-
-    @property
-    def sure_position(self) -> int:
-        """The position up to which everything was surely heard."""
-        return self._sure
-
-    @property
     def all_surely_heard(self) -> bool:
         """Whether the mark after the last byte sent has come back."""
-        return self._sure == self._sent
+        return self.sure_position == self.sent_position
 
     @property
     def unmarked_bytes(self) -> int:
         """Bytes sent since the last mark."""
-        return self._sent - self._marked
+        return self.sent_position - self._marked
 
     @property
     def ends_ms(self) -> float:
         """When everything sent will probably have been played, or was, in monotonic ms."""
-        left = self._sent - self._run_start
+        left = self.sent_position - self._run_start
         return self._run_start_ms + self._lag_ms + left / BYTES_PER_MS

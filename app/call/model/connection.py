@@ -44,6 +44,11 @@ class ModelLink:
         self._configured_by_ms = now_ms + CONFIGURE_MS
 
     @property
+    def steady(self) -> bool:
+        """Whether the session is ready, and nothing is to be opened or given up."""
+        return self.ready and not self.fatal and self._open_ms == NEVER
+
+    @property
     def configuring(self) -> bool:
         """Whether the settings are sent and not accepted yet."""
         return self._configured_by_ms != NEVER

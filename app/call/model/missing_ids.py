@@ -22,6 +22,7 @@ _OF_AGENT_ITEMS = (
     ev.OutputItemDone,
 )
 _OF_TEXTS = (ev.TextReceived, ev.TranscriptReceived)
+_PIECES = (ev.AudioReceived, *_OF_TEXTS)  # come often
 _OF_TRANSCRIPTS = (ev.CallerTranscribed, ev.CallerTranscriptionFailed)
 _OF_CALLER_ITEMS = (ev.SpeechStarted, ev.CallerTurnCommitted, *_OF_TRANSCRIPTS)
 _NAMED = frozenset((*_OF_RESPONSES, *_OF_AGENT_ITEMS, *_OF_CALLER_ITEMS))
@@ -40,6 +41,8 @@ class MissingIds:
         """Returns the event with its missing ids filled in; the same object if none is missing.
 
         A text delta keeps an empty `response_id`: it needs none."""
+        if isinstance(event, _PIECES) and event.item_id and event.response_id:
+            return event
         if type(event) not in _NAMED:
             return event
         found: dict[str, Any] = {}

@@ -116,6 +116,11 @@ class Responses:
         return dropped
 
     @property
+    def nothing_queued(self) -> bool:
+        """Whether no response waits to be requested."""
+        return not self._queue
+
+    @property
     def idle(self) -> bool:
         """Whether no response is active, requested or queued."""
         return not self.in_flight and not self._queue
@@ -156,7 +161,7 @@ class Responses:
 
     def next(self, now_ms: float) -> Wanted | None:
         """The response to request now, or None. When it is requested, call `asked`."""
-        if self.in_flight or not self._queue or self.gave_up or now_ms < self._not_before_ms:
+        if not self._queue or self.in_flight or self.gave_up or now_ms < self._not_before_ms:
             return None
         return self._queue[0]
 

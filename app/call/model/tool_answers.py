@@ -105,7 +105,7 @@ class ToolAnswers:
 
     def answer_overdue(self, now_ms: float) -> None:
         """Answer for the tools that missed their deadline, with an error text."""
-        if not self._calls.open():
+        if not self._calls.any_open:
             return
         for call_id, error in self._calls.cancel_overdue(now_ms):
             self.answer(call_id, error, now_ms)

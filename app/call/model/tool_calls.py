@@ -92,6 +92,11 @@ class ToolCalls:
     def response_id(self, call_id: str) -> str:
         return self._calls[call_id].response_id
 
+    @property
+    def any_open(self) -> bool:
+        """Whether any call has no answer."""
+        return bool(self._open)
+
     def open(self) -> list[str]:
         """The ids of the calls without an answer."""
         return list(self._open)

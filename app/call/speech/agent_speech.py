@@ -21,6 +21,7 @@ from app.call.words.backchannels import asks
 
 MOST_RESPONSES = 8  # whose items are remembered: the latest ones, which may still add to them
 MOST_UNSPOKEN = 3  # how often in a row the model is asked to speak what no voice could
+_NOTHING = "", Turn("assistant", "", 0.0, finished=True)
 
 
 class AgentSpeech:
@@ -48,12 +49,15 @@ class AgentSpeech:
         self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
         self._unspoken = 0
         self._quiet = QuietAudio()
+        # The response and the turn that `play` was given last, until `begin` is called again.
+        self._plays = _NOTHING
         #: The text that external voices speak, and how far they are.
         self.synthesis = Synthesis(outbox, audio, voices, self)
 
     def begin(self, response_id: str, item_id: str, now_ms: float) -> Turn:
         """A response began this item, or adds to it. An item of a muted response is deleted: the
         server may still begin some before it handles the cancellation."""
+        self._plays = _NOTHING
         turn = self._conversation.turn("assistant", item_id, now_ms)
         items = self._items_of.get(response_id)
         if items is None:
@@ -68,24 +72,29 @@ class AgentSpeech:
 
     def play(self, event: AudioReceived, now_ms: float) -> None:
         """Play the model's own audio, unless its item or its response was interrupted."""
-        turn = self.begin(event.response_id, event.item_id, now_ms)
-        if self._items.is_cut(event.response_id, event.item_id):
+        response_id, item_id = event.response_id, event.item_id
+        is_cut = self._items.is_cut(response_id, item_id)
+        of, turn = self._plays
+        if is_cut or turn.finished or item_id != turn.item_id or response_id != of:
+            turn = self.begin(response_id, item_id, now_ms)
+            self._plays = response_id, turn
+        if is_cut:
             turn.generated_bytes += event.size_bytes  # keeps the heard share of the text right
             return
         if event.quiet or self._quiet.is_open:
-            before_bytes = self._audio.ledger.generated_bytes(event.item_id)
+            before_bytes = self._audio.ledger.generated_bytes(item_id)
             for piece in self._quiet.take(event, before_bytes):
                 self._audio.play(
                     piece.item_id, piece.payload, piece.size_bytes, now_ms, quiet=piece.quiet
                 )
         else:
-            self._audio.play(event.item_id, event.payload, event.size_bytes, now_ms)
+            self._audio.play(item_id, event.payload, event.size_bytes, now_ms)
         if not event.quiet:
-            self._spoke.add(event.response_id)
+            self._spoke.add(response_id)
         if turn.finished:  # some servers send more audio after the item was done
             turn.generated_bytes += event.size_bytes
             turn.heard_bytes = turn.generated_bytes
-            self._audio.finish(event.item_id, now_ms)
+            self._audio.finish(item_id, now_ms)
 
     def heard(self) -> None:
         """The caller hears the agent: `MOST_UNSPOKEN` is counted anew."""
@@ -172,6 +181,7 @@ class AgentSpeech:
     def session_lost(self, now_ms: float, *, amid_answer: bool) -> None:
         """The session is lost, so its items are complete. `amid_answer`: a response was active; the
         next session continues it, so no voice speaks more of it."""
+        self._plays = _NOTHING
         if amid_answer:
             self.synthesis.leave_open_items()
         self.finish_all(now_ms)

@@ -304,6 +304,8 @@ class Synthesis:
     def next_ms(self, now_ms: float) -> float:
         """When to call `advance` next."""
         due_ms = self._settle_ms
+        if not self.busy:
+            return due_ms
         if self._job is not None:
             due_ms = min(due_ms, self._job.moved_ms + MUTE_MS)
         if self._audio.waiting:  # nothing plays until the stream takes audio, which is an event

@@ -10,7 +10,7 @@ from app.call import events as ev
 from app.call.heard.agent_audio import OWN_SOUND
 from app.call.heard.ledger import BYTES_PER_MS
 from app.records.record import TurnRow
-from app.records.watching import CallEnded, TurnsChanged, Watched
+from app.records.watching import CallEnded, Selective, TurnsChanged, Watched
 from app.web.live.board import Board, CallState, Card, LiveTurn
 from app.wires.twilio.call import CallInfo
 
@@ -135,7 +135,7 @@ class FollowedCall:
 
 
 class LiveCalls:
-    """Puts the calls of this process on the board. Put `watch` among `Services.watchers`."""
+    """Puts the calls of this process on the board."""
 
     def __init__(
         self, board: Board, agent: str, wall_clock: Callable[[], float] = time.time
@@ -144,6 +144,8 @@ class LiveCalls:
         self._agent = agent
         self._wall_clock = wall_clock
         self._calls: dict[str, FollowedCall] = {}
+        #: Put it among `Services.watchers`.
+        self.watcher = Selective(self.watch, _WATCHED)
         #: Calls that go on without a leg of this process. It does not hear of their end.
         self.without_leg: set[str] = set()
 
@@ -351,3 +353,4 @@ _HANDLERS: dict[type, Callable[[FollowedCall, Any, float], bool]] = {
     ev.ToolReturned: _tool_ended,
     ev.ToolFailed: _tool_ended,
 }
+_WATCHED = frozenset((*_HANDLERS, TurnsChanged, CallEnded))

@@ -19,10 +19,12 @@ except ImportError:  # no compiled extension on this platform
 #: The longest plain frame. Twilio's media messages have about 340 bytes.
 MOST_PLAIN_BYTES = 4096
 
-_PLAIN = (0x81, 0x82)  # text and binary, with FIN and no reserved bit
+_TEXT, _PLAIN = 0x81, (0x81, 0x82)  # text; text and binary; with FIN and no reserved bit
 _MASKED = 0x80
 _MASK_BYTES = 4
 _16_BITS, _64_BITS = 126, 127  # in place of a length: it follows in so many bits
+_MASKED_16_BITS = _MASKED | _16_BITS
+_HEADER_BYTES = 8  # of a masked frame with a length of 16 bits
 _TEXT_16_BITS = struct.Struct("!BBH").pack
 _LONGEST_16_BITS = 0xFFFF
 
@@ -37,6 +39,25 @@ class FrameReader:
         self._left_bytes = 0  # of a frame that the library parses, not received so far
         self._fragmented = False  # a message has begun, and continues in another frame
         self._ended = False
+        self._amid = False  # any of these is set: what comes next is no frame of its own
+
+    def receive_one(self, data: bytes | bytearray) -> bytes | None:
+        """Parse a read that is one whole text frame, as nearly all reads of a media stream are.
+
+        Returns:
+            Its message. None: it is something else; pass it to `receive`.
+        """
+        size_bytes = len(data)
+        if (
+            size_bytes > _HEADER_BYTES
+            and data[0] == _TEXT
+            and data[1] == _MASKED_16_BITS
+            and size_bytes == _HEADER_BYTES + (data[2] << 8) + data[3]
+            and size_bytes <= _HEADER_BYTES + MOST_PLAIN_BYTES
+            and not self._amid
+        ):
+            return apply_mask(data[_HEADER_BYTES:], data[4:_HEADER_BYTES])
+        return None
 
     def receive(self, data: bytes | bytearray) -> list[bytes | Frame]:
         """Parse more bytes of the client.
@@ -84,6 +105,7 @@ class FrameReader:
             else:
                 received.append(apply_mask(data[begin:stop], data[begin - _MASK_BYTES : begin]))
                 start = stop
+        self._amid = bool(self._kept or self._left_bytes or self._fragmented or self._ended)
         return received
 
     def _pass_on(self, data: bytes | bytearray, received: list[bytes | Frame]) -> None:

@@ -15,9 +15,10 @@ from websockets.protocol import State
 
 from app.web import authenticated
 from app.web.server.connection import Connection
-from app.web.server.frames import FrameReader, text_frame
+from app.web.server.frames import MOST_PLAIN_BYTES, FrameReader, text_frame
 
 MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
+MOST_COUNTED = 2 + (MOST_PLAIN_BYTES >> 10)  # a read of one plain frame counts as fewer frames
 
 NOT_ANSWERED = "a WebSocket handshake was not answered in time"
 HANDSHAKE = "a WebSocket handshake is wrong"
@@ -106,7 +107,10 @@ class WebSocket(WebSocketsSansIOProtocol):
             or not self.writable.is_set()
         ):
             return False
-        self.transport.write(b"".join(map(text_frame, messages)))
+        if len(messages) == 1:  # nearly always
+            self.transport.write(text_frame(messages[0]))
+        else:
+            self.transport.write(b"".join(map(text_frame, messages)))
         return True
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -155,6 +159,16 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.connection.resume("handshake")
 
     def data_received(self, data: bytes | bytearray) -> None:
+        message, taker = self._reader.receive_one(data), self._taker
+        if message is None or taker is None or self._frames_left < MOST_COUNTED:
+            self._receive(data)
+            return
+        self._frames_left -= 1 + (len(data) >> 10)
+        if not self.close_sent:
+            taker([message])
+
+    def _receive(self, data: bytes | bytearray) -> None:
+        """Take a read of any form."""
         received = self._reader.receive(data)
         if self.conn.parser_exc is not None:
             self.connection.refused(BROKEN, detail=type(self.conn.parser_exc).__name__)
@@ -165,9 +179,6 @@ class WebSocket(WebSocketsSansIOProtocol):
         if self._frames_left < 0 and not self._refilled():
             self.connection.refused(FLOOD)
             self._fail(CloseCode.POLICY_VIOLATION, "too many frames")
-            return
-        if len(received) == 1 and isinstance(received[0], bytes):  # nearly always
-            self._deliver([received[0]])
             return
         messages = []
         for each in received:

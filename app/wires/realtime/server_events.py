@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from app.audio import base64_decode
+from app.audio import base64_decode, is_audible
 from app.call.events import (
     AudioReceived,
     CallerTranscribed,
@@ -56,12 +56,13 @@ class _AudioDelta(ServerEvent, tag="response.output_audio.delta", gc=False):
 
     def event(self) -> AudioReceived | None:
         try:
-            size_bytes = len(base64_decode(self.delta))
+            ulaw = base64_decode(self.delta)
         except ValueError as error:
             raise ProtocolError(f"the model sent audio that is not base64: {error}") from None
-        if not size_bytes:
+        if not ulaw:
             return None
-        return AudioReceived(self.response_id, self.item_id, self.delta, size_bytes)
+        quiet = not is_audible(ulaw)
+        return AudioReceived(self.response_id, self.item_id, self.delta, len(ulaw), quiet)
 
 
 # --- the session ----------------------------------------------------------------------------------

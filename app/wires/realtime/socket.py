@@ -23,9 +23,9 @@ from picows import (
     ws_connect,
 )
 from picows.url import WSParsedURL
-from websockets.frames import Frame, Opcode
 
 from app.errors import ModelError
+from app.wires.realtime.client_frames import text_frames
 from app.wires.realtime.endpoint import Endpoint
 
 #: Deadline for the TCP connection, TLS and the WebSocket handshake together.
@@ -191,7 +191,7 @@ class _PicowsSocket(WSListener):
             self._held.append(message)
         elif self._transport is not None and not self._closed:
             if len(message) > LONGEST_KEPT_BYTES:
-                self._write([message])
+                self._transport.underlying_transport.write(text_frames([message]))
             else:
                 self._transport.send(WSMsgType.TEXT, message)
 
@@ -204,14 +204,8 @@ class _PicowsSocket(WSListener):
             return
         if len(held) == 1:
             self.send(held[0])
-        elif held:  # picows makes one write of each message
-            self._write(held)
-
-    def _write(self, messages: list[bytes]) -> None:
-        """Send messages in one write, past picows."""
-        assert self._transport is not None
-        frames = [Frame(Opcode.TEXT, message).serialize(mask=True) for message in messages]
-        self._transport.underlying_transport.write(b"".join(frames))
+        elif held:
+            self._transport.underlying_transport.write(text_frames(held))
 
     def pause_reading(self) -> None:
         if self._transport is not None and not self._closed:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from msgspec import convert
 
-from app.audio import base64_decode, base64_length
+from app.audio import base64_length
 from app.call.commands import ClearAudio, PlayAudio, SendMark, ToStream
 from app.call.events import DigitPressed, MarkEchoed, StreamEnded
 from app.errors import ProtocolError
@@ -77,7 +78,7 @@ class _MediaBody(msgspec.Struct, gc=False):
     track: str = "inbound"
 
 
-class _Media(_Message, tag="media"):
+class _Media(_Message, tag="media", gc=False):
     media: _MediaBody
 
     def decoded(self) -> Media | None:
@@ -85,7 +86,7 @@ class _Media(_Message, tag="media"):
         if body.track not in _CALLER_TRACKS:
             return None
         try:
-            ulaw = base64_decode(body.payload)
+            ulaw: bytes = convert(body.payload, bytes)  # as `base64_decode`, without its call
         except ValueError as error:
             raise ProtocolError(f"Twilio sent media that is not base64: {error}") from None
         return Media(body.payload, ulaw, body.timestamp) if ulaw else None

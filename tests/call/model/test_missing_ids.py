@@ -11,7 +11,7 @@ from app.wires.realtime.codec import decode
 from tests.call.scene import Scene
 from tests.call.voice_scene import VoiceScene
 
-SPEECH = "////" * 800  # base64 of 2400 bytes
+SPEECH = "AAAA" * 800  # base64 of 2400 bytes, loud
 
 
 def receive(scene: Scene, *messages: dict[str, Any]) -> list[do.Command]:

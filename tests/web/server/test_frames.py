@@ -47,12 +47,44 @@ def by_the_library(stream: bytes) -> tuple[list[tuple[bytes, bool]], str]:
 
 
 def by_the_reader(stream: bytes, piece_bytes: int) -> tuple[list[tuple[bytes, bool]], str]:
+    pieces = (stream[at : at + piece_bytes] for at in range(0, len(stream), piece_bytes))
+    return in_reads(*pieces)
+
+
+def in_reads(*reads: bytes) -> tuple[list[tuple[bytes, bool]], str]:
+    """What the reader makes of these reads, as a connection gives them to it."""
     conn = server()
     reader = FrameReader(conn)
     received: list[bytes | Frame] = []
-    for start in range(0, len(stream), piece_bytes):
-        received += reader.receive(bytearray(stream[start : start + piece_bytes]))
+    for read in map(bytearray, reads):
+        message = reader.receive_one(read)
+        received += reader.receive(read) if message is None else [message]
     return [as_message(each) for each in received], type(conn.parser_exc).__name__
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_frame_that_is_a_read_of_its_own_arrives_whatever_came_before_it(size: int) -> None:
+    text, long_text = frame(TEXT, b"b" * 340), frame(TEXT, b"a" * size)
+    for before in (
+        [long_text],
+        [frame(BINARY, b"a" * size)],
+        [frame(TEXT, b"a" * size, fin=False), frame(PING), text, frame(CONT)],
+        [frame(TEXT, b"a" * size, fin=False), frame(CONT, text)],
+        [long_text[:5], long_text[5:]],
+        [long_text + text[:100], text[100:]],
+        [frame(CLOSE)],
+    ):
+        reads = [*before, text, text + text]
+        assert in_reads(*reads) == by_the_library(b"".join(reads))
+
+
+def test_only_a_whole_text_frame_is_taken_as_one_message() -> None:
+    reader, text = FrameReader(server()), bytearray(frame(TEXT, b"b" * 340))
+    assert reader.receive_one(text) == b"b" * 340
+    for other in (text[:-1], text + b"a", bytearray(text_frame("b" * 340)), text * 2):
+        assert reader.receive_one(other) is None
+    reader.receive(text[:20])
+    assert reader.receive_one(text) is None
 
 
 @pytest.mark.parametrize("piece_bytes", [1, 2, 3, 7, 100, 4096, 1 << 20])

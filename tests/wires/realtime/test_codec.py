@@ -2,6 +2,7 @@
 
 import json
 from base64 import b64encode
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ from openai.types.realtime import ConversationItem, RealtimeResponse, RealtimeSe
 from openai.types.realtime.realtime_response_usage import RealtimeResponseUsage
 from openai.types.realtime.response_done_event import ResponseDoneEvent
 
+from app.audio import silence, tone
 from app.call.events import (
     AudioReceived,
     CallerTranscribed,
@@ -64,7 +66,7 @@ EXPECTED: dict[str, Event | None] = {
     "response.created": ResponseCreated("resp_1"),
     "response.output_item.added": OutputItemAdded("resp_1", "item_A", "message"),
     "response.content_part.added": None,
-    "response.output_audio.delta": AudioReceived("resp_1", "item_A", AUDIO, 160),
+    "response.output_audio.delta": AudioReceived("resp_1", "item_A", AUDIO, 160, quiet=True),
     "response.output_audio_transcript.delta": TranscriptReceived("item_A", "Hel", "resp_1"),
     "response.output_audio.done": None,
     "response.output_audio_transcript.done": TranscriptCompleted("item_A", "Hello."),
@@ -155,9 +157,28 @@ def test_an_unknown_event_is_distinguished_from_a_malformed_one() -> None:
 @given(st.binary(min_size=1, max_size=8000))
 def test_audio_is_passed_through_with_its_size(audio: bytes) -> None:
     payload = b64encode(audio).decode()
-    assert decode(example("response.output_audio.delta", delta=payload)) == AudioReceived(
-        "resp_1", "item_A", payload, len(audio)
-    )
+    decoded = decode(example("response.output_audio.delta", delta=payload))
+    assert isinstance(decoded, AudioReceived)
+    assert replace(decoded, quiet=False) == AudioReceived("resp_1", "item_A", payload, len(audio))
+
+
+def note(level_dbfs: float) -> bytes:
+    return tone((440,), note_ms=200, level_dbfs=level_dbfs)
+
+
+@pytest.mark.parametrize(
+    ("ulaw", "quiet"),
+    [
+        (note(-30), False),
+        (note(-60), True),
+        (silence(200), True),
+        (silence(150) + note(-30), False),
+    ],
+)
+def test_audio_that_cannot_be_heard_is_marked_as_quiet(ulaw: bytes, quiet: bool) -> None:
+    payload = b64encode(ulaw).decode()
+    decoded = decode(example("response.output_audio.delta", delta=payload))
+    assert decoded == AudioReceived("resp_1", "item_A", payload, len(ulaw), quiet)
 
 
 def test_empty_audio_is_ignored() -> None:
