@@ -48,7 +48,7 @@ class BargeIn:
         self._entries = floor.entries
         turns = floor.turns
         self._pauses = turns.interruptible and turns.resume_false_interruptions
-        self._backchannels = frozenset(turns.backchannels)
+        self._backchannels = turns.backchannels
         self._outdated = ""  # the request for a reply that the caller's keys have overtaken
 
     # --- the caller -----------------------------------------------------------------------------

@@ -204,6 +204,7 @@ class CallMachine(CallView):
         ledger = self._audio.ledger
         if ledger.echoed(name, now_ms):
             self.conversation.revision += ledger.all_surely_heard  # all of it was heard
+            self._audio.forget_heard()
         elif not ledger.flushed(name):
             self._out_of_place["MarkEchoed without its mark"] += 1
 

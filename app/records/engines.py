@@ -31,6 +31,8 @@ def to_json(value: object) -> str:
 
 _CONNECT_S, _STATEMENT_S = 5, 10  # PostgreSQL's deadlines
 _MIGRATION_S = 600  # ... for a statement of a migration, or the wait for that of another replica
+# Of an SQLite file: connections, each with a thread, and the memory that each keeps of the file.
+_CONNECTIONS, _CACHE_KB = 4, 512
 _COMPANIONS = ("-wal", "-shm", "-journal")
 
 
@@ -61,8 +63,9 @@ def open_engine(database_url: str, busy_timeout_ms: int, *, migrates: bool = Fal
             },
             **common,
         )
-    if database.file is None:  # one connection is the whole database
-        common |= {"poolclass": sa.AsyncAdaptedQueuePool, "pool_size": 1, "max_overflow": 0}
+    # Of a database in memory, one connection is the whole.
+    common |= {"pool_size": 1 if database.file is None else _CONNECTIONS, "max_overflow": 0}
+    common["poolclass"] = sa.AsyncAdaptedQueuePool
     engine = create_async_engine(
         database.url, connect_args={"timeout": busy_timeout_ms / 1000}, **common
     )
@@ -73,6 +76,7 @@ def open_engine(database_url: str, busy_timeout_ms: int, *, migrates: bool = Fal
         connection.driver_connection.text_factory = _lenient_text
         cursor = connection.cursor()
         cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         cursor.close()
 
     return engine

@@ -1,12 +1,14 @@
 """The rows of live calls, to be stored again when the database was made anew."""
 
+import zlib
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import sqlalchemy as sa
 
+from app.records.record import TurnRow
 from app.records.schema import CALLS, TURNS
 from app.wires.twilio.call import TERMINAL, rank
 
@@ -20,11 +22,29 @@ AFTER_END_S = 60.0
 #: takes over may lack them.
 BATCHES_S = 30.0
 MOST_BATCHES = 2000
+_LEVEL = 1  # of the compression: the quickest
 
 #: What a call that has ended keeps, whatever is saved of it later.
 LATCHED = frozenset({"status", "report_state", "report_since", "report_due_at", "report_tries"})
 
+_TURN_COLUMNS = tuple(each.name for each in fields(TurnRow))
+
 Row = dict[str, Any]
+
+
+def turn_row(call_sid: str, turn: TurnRow) -> Row:
+    """The row of a turn, by column."""
+    return {"call_sid": call_sid} | {name: getattr(turn, name) for name in _TURN_COLUMNS}
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """A batch of timeline entries. Its JSON takes an eighth of the memory when it is compressed."""
+
+    stored_s: float
+    call_sid: str
+    position: int
+    entries: bytes
 
 
 @dataclass(slots=True, eq=False)
@@ -35,7 +55,7 @@ class _Call:
     row: Row
     saved_s: float
     #: The rows of its turns, by position.
-    turns: dict[int, Row] = field(default_factory=dict)
+    turns: dict[int, TurnRow] = field(default_factory=dict)
 
 
 class LiveRows:
@@ -48,7 +68,7 @@ class LiveRows:
     """
 
     def __init__(self) -> None:
-        self._batches: deque[tuple[float, Row]] = deque(maxlen=MOST_BATCHES)
+        self._batches: deque[_Batch] = deque(maxlen=MOST_BATCHES)
         self._calls: dict[str, _Call] = {}  # the one that was saved last is last
 
     def save_call(
@@ -79,23 +99,33 @@ class LiveRows:
         if call := self._calls.get(call_sid):
             call.row |= changes
 
-    def save_turns(self, call_sid: str, rows: Iterable[Row], removed: Iterable[int]) -> None:
+    def save_turns(self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int]) -> None:
         """Turns of a call are created or replaced, and others `removed`, by their positions."""
         call = self._calls.get(call_sid)
         if call is not None:
             for position in removed:
                 call.turns.pop(position, None)
-            call.turns |= {row["position"]: row for row in rows}
+            call.turns |= {turn.position: turn for turn in turns}
 
     def save_batches(self, rows: Iterable[Row], now_s: float) -> None:
         """Batches of timeline entries were stored."""
-        self._batches.extend((now_s, row) for row in rows)
-        while self._batches and now_s - self._batches[0][0] > BATCHES_S:
+        for row in rows:
+            entries = zlib.compress(row["entries"].encode(), _LEVEL)
+            self._batches.append(_Batch(now_s, row["call_sid"], row["position"], entries))
+        while self._batches and now_s - self._batches[0].stored_s > BATCHES_S:
             self._batches.popleft()
 
     def batches(self) -> list[Row]:
         """The last batches of the calls that are kept."""
-        return [row for _, row in self._batches if row["call_sid"] in self._calls]
+        return [
+            {
+                "call_sid": batch.call_sid,
+                "position": batch.position,
+                "entries": zlib.decompress(batch.entries).decode(),
+            }
+            for batch in self._batches
+            if batch.call_sid in self._calls
+        ]
 
     def forget(self, call_sid: str) -> None:
         """Forget a call: it was deleted, or is another process's."""
@@ -109,6 +139,10 @@ class LiveRows:
 
     def work(self) -> list[tuple[sa.Table, Row]]:
         """All rows with their tables, calls first."""
-        calls = self._calls.values()
-        turns = [(TURNS, row) for call in calls for row in call.turns.values()]
-        return [*((CALLS, dict(call.row)) for call in calls), *turns]
+        calls = [(CALLS, dict(call.row)) for call in self._calls.values()]
+        turns = [
+            (TURNS, turn_row(call_sid, turn))
+            for call_sid, call in self._calls.items()
+            for turn in call.turns.values()
+        ]
+        return [*calls, *turns]

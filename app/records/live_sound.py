@@ -51,7 +51,7 @@ class Listener:
 
 class LiveSound:
     """The listeners of a call. Give it every command of `AUDIBLE`, listeners or not: what was sent
-    already may play for many seconds."""
+    already may play for many seconds. Call `forget_played` as it plays."""
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
@@ -90,6 +90,12 @@ class LiveSound:
         """A frame of the caller's. Needed only while there are listeners."""
         for listener in self.listeners:
             listener.caller_frame(payload, timestamp, now_ms)
+
+    def forget_played(self, now_ms: float) -> None:
+        """Keep no audio that has played. Call it when a mark has come back."""
+        sent = self._sent
+        while sent and sent[0][0] <= now_ms:
+            sent.popleft()
 
     def command(self, command: do.Command, now_ms: float) -> None:
         """Audio was sent, or what was not heard of it was cleared."""

@@ -68,6 +68,7 @@ _NOTED_EVENTS = _CHANGE_CARRIED | {
     ev.SessionConfigured,
     ev.AudioReceived,
     ev.VoiceReceived,
+    ev.MarkEchoed,
     ev.StreamStarted,
     ev.CalleeDetected,
     ev.RedirectFailed,
@@ -172,6 +173,8 @@ class Recorder:
             case ev.AudioReceived() | ev.VoiceReceived():
                 self._timings.setdefault("first_delta_ms", now_ms)
                 self._noted -= {ev.AudioReceived, ev.VoiceReceived}
+            case ev.MarkEchoed():
+                self._sound.forget_played(now_ms)
             case ev.SessionConfigured():
                 self._timings.setdefault("model_ready_ms", now_ms)
             case ev.StreamStarted():

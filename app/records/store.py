@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from app.records.batches import Batches
 from app.records.database import AWAY, Database, StoreUnavailable
 from app.records.engines import to_json
-from app.records.live_rows import LiveRows
+from app.records.live_rows import LiveRows, turn_row
 from app.records.ownership import Ownership
 from app.records.record import CallRow, TimelineRow, TurnRow
 from app.records.report_queue import ReportQueue, newly_due
@@ -47,7 +47,6 @@ _FIXED = {
     "call_sid", "created_at", "epoch", "adopted_by", "revision", "written_by", "write_number",
 }  # fmt: skip
 _CHANGEABLE = frozenset(each.name for each in fields(CallRow)) - _FIXED
-_TURN_FIELDS = tuple(each.name for each in fields(TurnRow))
 _REPORTED = frozenset({"status", "answered_by"})
 
 
@@ -215,12 +214,12 @@ class Store(StoredRecords):
         if (waiting := self._waiting(call_sid)) is None:
             return
         waiting.call(call_sid, self._ownership.epoch(call_sid))
-        positions, rows = list(removed), [_row(call_sid, turn) for turn in turns]
+        positions, turns = list(removed), list(turns)
         for position in positions:
             waiting.turns[call_sid, position] = {"call_sid": call_sid, "position": position}
-        for row in rows:
-            waiting.turns[call_sid, row["position"]] = row
-        self._live.save_turns(call_sid, rows, positions)
+        for turn in turns:
+            waiting.turns[call_sid, turn.position] = turn_row(call_sid, turn)
+        self._live.save_turns(call_sid, turns, positions)
         self._batches.saved()
 
     def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None:
@@ -315,7 +314,3 @@ class Store(StoredRecords):
         """Wait until everything saved so far is committed or the store is closed. False: that took
         longer than `within_s`."""
         return await self._batches.flush(within_s)
-
-
-def _row(call_sid: str, record: TurnRow) -> _Row:
-    return {"call_sid": call_sid, **{name: getattr(record, name) for name in _TURN_FIELDS}}

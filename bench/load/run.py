@@ -18,6 +18,9 @@ from bench.model import Model, now_ms
 from bench.process import Subject, Weight, busy_s, ready, running, weigh
 from bench.samples import Summary
 
+#: Calls before those that are measured, and how long they last: what a process loads, compiles and
+#: opens once, such as threads and connections to its database, is no call's memory.
+FIRST_CALLS, FIRST_CALLS_S = 20, 5.0
 NEW_CALLS_PER_S = 50
 ANSWERED_WITHIN_S = 10
 SETTLE_S = 3
@@ -115,6 +118,8 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
     try:
         with running(subject, model_port) as process:
             await ready(process, webhook=subject.webhook)
+            say("first calls")
+            await _first_calls(model, process.port, subject.webhook)
             idle = weigh(process.pid)
             say(f"{plan.calls} calls come in")
             metronome.start()
@@ -172,6 +177,25 @@ async def run(subject: Subject, plan: Plan, say: Callable[[str], None]) -> Measu
         load_late_ms=ledger.late_ms.summary(),
         faults=ledger.faults[:MOST_FAULTS],
     )
+
+
+async def _first_calls(model: Model, port: int, webhook: bool) -> None:
+    """Make `FIRST_CALLS`, which are not measured, and hang up."""
+    measured = model.ledger
+    model.ledger = Ledger(FIRST_CALLS)
+    lines = [Line(call, model.ledger) for call in model.ledger.calls]
+    for line in lines:
+        line.call_sid = f"CAf{line.call.index:031x}"  # the calls that are measured have others
+    metronome = Metronome(lines, model.ledger)
+    metronome.start()
+    try:
+        await _dial(lines, port, webhook)
+        await asyncio.sleep(FIRST_CALLS_S)
+    finally:
+        await _hang_up(lines, metronome, model)
+        measured.faults += model.ledger.faults
+        model.ledger = measured
+        model.sessions.clear()
 
 
 async def _dial(lines: list[Line], port: int, webhook: bool) -> None:

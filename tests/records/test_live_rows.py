@@ -3,6 +3,7 @@
 from typing import Any
 
 from app.records.live_rows import AFTER_END_S, BATCHES_S, MOST_CALLS, LiveRows
+from app.records.record import TurnRow
 
 
 def save(rows: LiveRows, call_sid: str, now_s: float = 0.0, **changes: Any) -> None:
@@ -28,9 +29,9 @@ def test_a_live_call_has_the_newest_value_of_each_column_and_its_first_creation(
 def test_turns_are_replaced_and_removed_by_their_positions() -> None:
     rows = LiveRows()
     save(rows, "CA1", status="in-progress")
-    rows.save_turns("CA1", [{"position": n, "text": "a"} for n in range(3)], [])
-    rows.save_turns("CA1", [{"position": 1, "text": "b"}], [2])
-    rows.save_turns("CA2", [{"position": 0, "text": "of a call that is not live"}], [])
+    rows.save_turns("CA1", [TurnRow(n, "user", "a") for n in range(3)], [])
+    rows.save_turns("CA1", [TurnRow(1, "user", "b")], [2])
+    rows.save_turns("CA2", [TurnRow(0, "user", "of a call that is not live")], [])
     assert [(row["position"], row["text"]) for row in kept(rows)[1:]] == [(0, "a"), (1, "b")]
 
 
@@ -70,9 +71,10 @@ def test_of_timelines_the_last_batches_of_live_calls_are_kept() -> None:
     rows = LiveRows()
     save(rows, "CA1", status="in-progress")
     save(rows, "CA2", status="completed")
-    rows.save_batches([{"call_sid": "CA1", "position": 0}], 0.0)
-    rows.save_batches([{"call_sid": f"CA{n}", "position": 1} for n in (1, 2)], 1.0)
+    batch = {"position": 1, "entries": '[[1, 0.0, "event", "DigitPressed", {"digit": "5"}]]'}
+    rows.save_batches([{"call_sid": "CA1", "position": 0, "entries": "[]"}], 0.0)
+    rows.save_batches([{"call_sid": f"CA{n}", **batch} for n in (1, 2)], 1.0)
     rows.save_batches([], 0.5 + BATCHES_S)
-    assert rows.batches() == [{"call_sid": "CA1", "position": 1}]
+    assert rows.batches() == [{"call_sid": "CA1", **batch}]
     rows.forget("CA1")
     assert rows.batches() == []

@@ -1,10 +1,22 @@
 """What a listener hears of a live call."""
 
+import gc
+from collections.abc import Iterable
+from typing import Any
+
 from app.call import commands as do
+from app.call import events as ev
+from app.call.agent import Agent, Limits
+from app.call.machine import CallMachine
 from app.records.live_sound import DELAY_MS, MOST_MS, Listener, LiveSound
+from app.records.record import TimelineRow, TurnRow
+from app.records.recorder import Recorder
+from app.wires.twilio.call import CallInfo
 from tests.records.test_recording import FRAME_MS, marked, payload
 
 SILENT = 0xFF
+AGENT = Agent("Test", "Be kind.", limits=Limits(idle_ms=0, longest_call_ms=0))
+CALL = CallInfo("CA" + "0" * 32, "AC1", "inbound", "+15550100001", "+15550109999")
 
 
 def heard(listener: Listener, now_ms: float) -> tuple[bytes, bytes]:
@@ -84,3 +96,48 @@ def test_who_left_hears_nothing_more_and_the_end_is_told() -> None:
     sound.leave(gone)
     sound.close()
     assert stays.over and not gone.over and sound.listen(0).over
+
+
+class Nowhere:
+    """Takes what is recorded, and keeps nothing."""
+
+    def save_call(self, call_sid: str, **changes: Any) -> None: ...
+
+    def save_turns(
+        self, call_sid: str, turns: Iterable[TurnRow], removed: Iterable[int] = ()
+    ) -> None: ...
+
+    def append_timeline(self, call_sid: str, entries: Iterable[TimelineRow]) -> None: ...
+
+
+def test_audio_that_has_played_is_not_kept() -> None:
+    recorder = Recorder(Nowhere(), CALL, AGENT, lambda *_: {})
+    machine = CallMachine(AGENT)
+    sent = [play(number, 1000) for number in (21, 22)]
+
+    def feed(event: ev.Event, now_ms: float) -> list[do.Command]:
+        recorder.event(event, now_ms)
+        commands = machine.handle(event, now_ms)
+        for command in commands:
+            recorder.command(command, now_ms)
+        return commands
+
+    feed(ev.LegOpened(), 0)
+    feed(ev.ModelOpened(), 0)
+    feed(ev.SessionConfigured(), 0)
+    marks = [each for each in feed(ev.StreamStarted("MZ1"), 0) if isinstance(each, do.SendMark)]
+    feed(ev.ResponseCreated("resp"), 0)
+    for audio in sent:
+        received = feed(ev.AudioReceived("resp", "item", audio.payload, audio.size_bytes), 0)
+        marks += [each for each in received if isinstance(each, do.SendMark)]
+    del received
+    assert all(map(keepers, sent))
+    for mark in marks:
+        feed(ev.MarkEchoed(mark.name), 2100)
+    assert not any(map(keepers, sent))
+
+
+def keepers(audio: do.PlayAudio) -> list[object]:
+    """What keeps the agent's audio, beside `audio` itself."""
+    found = (each for each in gc.get_referrers(audio.payload) if each is not audio)
+    return [each for each in found if type(each).__module__.startswith("app.")]

@@ -81,6 +81,7 @@ class CallerSide:
             for task in ends:
                 task.cancel()
             await asyncio.gather(*ends, return_exceptions=True)
+            self._outbox = None  # with what it could not send
             self._feed(ev.StreamEnded("media socket closed", lost=True))
 
     def send(self, command: do.PlayAudio | do.SendMark | do.ClearAudio) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from math import ceil
 
 
 class DeadlineTimer:
@@ -33,7 +34,9 @@ class DeadlineTimer:
             self.cancel()
         if due_ms != float("inf"):
             self._set_for_ms = due_ms
-            self._timer = self._loop.call_later(max(0.0, due_ms - now_ms) / 1000, self._fired)
+            # uvloop rounds to whole ms: what is rounded to 0 would fire again and again until then.
+            wait_ms = max(0, ceil(due_ms - now_ms))
+            self._timer = self._loop.call_later(wait_ms / 1000, self._fired)
 
     def cancel(self) -> None:
         if self._timer is not None:

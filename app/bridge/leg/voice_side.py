@@ -1,8 +1,8 @@
 """A leg's side of the external voices: runs each synthesis in a task, and converts its audio."""
 
 import asyncio
-import base64
 import logging
+from binascii import b2a_base64
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing, suppress
 from typing import Any
@@ -127,7 +127,7 @@ class VoiceSide:
             self._feed(VoicePaused(utterance_id, start, end))
         for at in range(0, len(ulaw), PIECE_BYTES):
             piece = ulaw[at : at + PIECE_BYTES]
-            payload = base64.b64encode(piece).decode("ascii")
+            payload = b2a_base64(piece, newline=False).decode("ascii")
             self._feed(VoiceReceived(utterance_id, payload, len(piece)))
         if phone.quieted():
             self._feed(VoiceQuieted(utterance_id))

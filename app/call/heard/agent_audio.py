@@ -168,6 +168,12 @@ class AgentAudio:
         self._pace_model()
         return [part for part in self.ledger.cleared(now_ms) if part.item_id != OWN_SOUND]
 
+    def forget_heard(self) -> None:
+        """Keep no audio that was surely heard. Call it when a mark has come back."""
+        sent, sure = self._sent, self.ledger.sure_position
+        while sent and sent[0][0] <= sure:
+            sent.popleft()
+
     @property
     def is_open(self) -> bool:
         """Whether the stream takes audio now."""

@@ -17,6 +17,8 @@ Role = Literal["user", "assistant", "tool"]
 # at its end, give or take one word.
 #: The length of a word.
 WORD_BYTES = 600 * BYTES_PER_MS
+#: A finished turn with so many behind it does not change any more.
+SETTLED_BEFORE = 40
 #: A shorter turn, or one whose text came in fewer pieces, does not show whether they are in step.
 IN_STEP_LEAST_BYTES, IN_STEP_LEAST_KNOTS = 2500 * BYTES_PER_MS, 5
 
@@ -52,6 +54,8 @@ class Turn:
     withdrawn: bool = False
     #: What an external voice says of it, with the times of its words; None: native audio.
     utterances: list[Utterance] | None = None
+    #: What was heard of it, once that is settled: `knots` and `utterances` are empty then.
+    settled_text: str | None = None
 
     @property
     def heard_ms(self) -> int:
@@ -66,6 +70,8 @@ class Turn:
         """
         if not self.cut:
             return self.text
+        if self.settled_text is not None:
+            return self.settled_text
         if self.utterances is not None:
             return heard_text(self.utterances, self.heard_bytes)
         if not self.generated_bytes:
@@ -84,6 +90,16 @@ class Turn:
         if self.unfinished:  # its last piece may not be in step: claim no more than a share
             heard = min(heard, places[-1] * self.heard_bytes / self.generated_bytes)
         return whole_words(self.text, sum(place <= heard for place in places[1:]))
+
+    def settle(self) -> None:
+        """Forget where each word sounds: the turn is long over. Ignored until it is finished."""
+        if not self.finished:
+            return
+        if self.cut:
+            self.settled_text = self.heard_text
+        self.knots = []
+        if self.utterances:
+            self.utterances = []
 
     def append(self, text: str, generated_bytes: int) -> None:
         """More text of the agent's turn came. `generated_bytes`: its audio that came before."""
@@ -155,6 +171,8 @@ class Conversation:
         if turn is None:
             turn = self._by_item[item_id] = Turn(role, item_id, now_ms)
             self._turns.append(turn)
+            if len(self._turns) > SETTLED_BEFORE:
+                self._turns[-1 - SETTLED_BEFORE].settle()
             if role == "user":
                 self._untranscribed[item_id] = None
         self._changed[item_id] = turn

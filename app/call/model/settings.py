@@ -9,7 +9,6 @@ The model takes or refuses the agent's settings as a whole. An optional one that
 out, and the rest is sent again: no such setting costs the call.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
@@ -75,7 +74,7 @@ class SessionSettings:
         self._requests = requests
         self._outbox = outbox
         self._set = set_by(agent)
-        self._pending: deque[_Change] = deque()
+        self._pending: list[_Change] = []
         self._in_force: set[str] = set()  # the agent's settings that were taken, by event id
         self._speaks = True
         self._speaks_now = True  # as `_speaks`, of what is in force
@@ -140,7 +139,7 @@ class SessionSettings:
     def taken(self) -> None:
         """The oldest change without an answer is in force."""
         if self._pending:
-            change = self._pending.popleft()
+            change = self._pending.pop(0)
             self.automatic = change.automatic
             if change.what is Refused.SETTINGS:
                 self._in_force.add(change.event_id)

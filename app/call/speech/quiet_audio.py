@@ -4,8 +4,6 @@ A model may send digital silence in place of an answer. Played, it would count a
 whatever the caller is to hear meanwhile would wait behind it.
 """
 
-from collections import deque
-
 from app.call.events import AudioReceived
 from app.call.heard.ledger import BYTES_PER_MS, HeardPart
 
@@ -18,7 +16,7 @@ class QuietAudio:
 
     def __init__(self) -> None:
         self._item_id = ""
-        self._held: deque[AudioReceived] = deque()
+        self._held: list[AudioReceived] = []
         self._held_bytes = 0
         self._played_bytes = 0  # of the present pause
         self._left_out_bytes = 0  # of the present pause
@@ -72,7 +70,7 @@ class QuietAudio:
         self._held.append(piece)
         self._held_bytes += piece.size_bytes
         while self._held_bytes > LONGEST_BYTES and len(self._held) > 1:
-            size_bytes = self._held.popleft().size_bytes
+            size_bytes = self._held.pop(0).size_bytes
             self._held_bytes -= size_bytes
             self._left_out_bytes += size_bytes
 
@@ -81,7 +79,6 @@ class QuietAudio:
         if self._left_out_bytes:
             pause = played_bytes, self._left_out_bytes
             self._left_out.setdefault(self._item_id, []).append(pause)
-        held = list(self._held)
-        self._held.clear()
+        held, self._held = self._held, []
         self._held_bytes = self._played_bytes = self._left_out_bytes = 0
         return held

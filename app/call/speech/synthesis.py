@@ -5,7 +5,6 @@ it is being synthesized, the caller gets only the audio that has to play soon: w
 the utterance is cut at the end of a word, and another voice goes on with the next word.
 """
 
-from collections import deque
 from itertools import count
 from typing import Protocol
 
@@ -89,7 +88,7 @@ class Synthesis:
         self._refusals = 0  # texts in a row that every voice refused
         self._listener = listener
         self._items: dict[str, SpokenItem] = {}
-        self._queue: deque[SynthesisJob] = deque()
+        self._queue: list[SynthesisJob] = []
         self._job: SynthesisJob | None = None
         self._settle_ms = NEVER
         self._numbers = count(1)
@@ -216,14 +215,14 @@ class Synthesis:
         self._choice.failed(job.attempts, kind, now_ms, began=began)
         if not began:
             job.restart()
-            self._queue.appendleft(job)
+            self._queue.insert(0, job)
             return
         chunks, rest = job.break_off(self._new_id)
         self._play(job, chunks, now_ms)
         item = self._items[job.utterance.item_id]
         if rest is not None:
             item.insert(rest.utterance, after=job.utterance)
-            self._queue.appendleft(rest)
+            self._queue.insert(0, rest)
         else:
             item.unfinished -= 1
             self._end_if_done(item, now_ms)
@@ -232,7 +231,7 @@ class Synthesis:
 
     def _request(self, now_ms: float) -> None:
         """Request the next utterance of the queue from a voice."""
-        job = self._queue.popleft()
+        job = self._queue.pop(0)
         voice = self._choice.choose(job.attempts, now_ms)
         if voice is not None:
             self._job, job.attempts.voice = job, voice
@@ -248,7 +247,7 @@ class Synthesis:
             self._refusals += 1
             self._end_if_done(item, now_ms)
         else:
-            self._queue.appendleft(job)
+            self._queue.insert(0, job)
             self._give_up(now_ms)
 
     def _may_leave_out(self, utterance: Utterance) -> bool:
@@ -338,7 +337,7 @@ class Synthesis:
         for queued in self._queue:
             if queued.utterance.item_id in left:
                 self._items[queued.utterance.item_id].remove(queued.utterance)
-        self._queue = deque(each for each in self._queue if each.utterance.item_id not in left)
+        self._queue = [each for each in self._queue if each.utterance.item_id not in left]
         for item_id in left:
             self._items[item_id].cutter.finish()
 
@@ -360,4 +359,4 @@ class Synthesis:
             self._job, self.quiet = None, False
             if not job.utterance.size_bytes and now_ms >= job.asked_ms + SLOW_MS:
                 self._choice.was_slow(job.attempts, now_ms)
-        self._queue = deque(each for each in self._queue if each.utterance.item_id != item_id)
+        self._queue = [each for each in self._queue if each.utterance.item_id != item_id]

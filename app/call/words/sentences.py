@@ -11,6 +11,7 @@ from app.call.words.sentence_ends import ENDS_AT_ONCE, MARKS, SAYABLE, WIDE, End
 LONG = 60  # a first sentence that reaches this width is cut at the end of a clause
 CLAUSE = 30  # the least width of a piece that is cut there
 
+_LETTERS = re.compile("[A-Za-z]+")
 _NEWLINES = frozenset("\n\r\v\f\x85\u2028\u2029")
 _CLAUSE_MARKS = frozenset(",;:،؛")  # followed by a space
 _WIDE_CLAUSE_MARKS = frozenset("，、：")
@@ -52,15 +53,40 @@ class SentenceCutter:
     def feed(self, delta: str) -> list[str]:
         """More of the text. Returns the pieces that it completes."""
         pieces: list[str] = []
-        for character in delta:
-            self._take(character, pieces)
+        at, end = 0, len(delta)
+        while at < end:
+            if letters := self._letters_within_word(delta, at):
+                self._held += delta[at : at + letters]
+                self._width += letters
+                at += letters
+            else:
+                self._take(delta[at], pieces)
+                at += 1
         return pieces
+
+    def _letters_within_word(self, delta: str, at: int) -> int:
+        """How many letters follow that continue a word, so that nothing can end at them. They are
+        most of the text. 0: judge the next character."""
+        held = self._held
+        if self._maybe is not None or not _LETTERS.match(held[-1:]):
+            return 0
+        found = _LETTERS.match(delta, at)
+        if found is None:
+            return 0
+        letters = found.end() - at
+        if len(held) + letters > self._longest:
+            return 0
+        if self._first and self._clause and self._width + letters > LONG:
+            return 0
+        return letters
 
     @property
     def may_end(self) -> bool:
         """Whether the text held back looks like a whole sentence. Only the text that follows could
         show that it is not: if none follows for a moment, call `take_sentence`."""
         text = self._held.rstrip()
+        if _LETTERS.match(text[-1:]):
+            return False
         if end_of(text) not in (End.SURE, End.CLOSED) or not SAYABLE.search(text):
             return False
         return self._depth == 0 and not _in_quotes(text)  # else the closing ones follow

@@ -36,6 +36,10 @@ HAPPY_EYEBALLS_S = 0.25
 IDLE_PING_S = 20.0
 #: `session.updated` repeats the whole session, long instructions included.
 LARGEST_MESSAGE_BYTES = 16 << 20
+#: picows' read buffer at first. It is doubled when a message does not fit, and never gets smaller.
+READ_BUFFER_BYTES = 4096
+#: picows keeps a buffer of the longest message that it sent: longer ones are sent without it.
+LONGEST_KEPT_BYTES = 1024
 #: A socket whose write buffer stays full for so long counts as lost.
 STUCK_S = 10.0
 
@@ -128,6 +132,7 @@ async def connect(
                 websocket_handshake_timeout=None,
                 socket_factory=opening.dial,
                 max_frame_size=LARGEST_MESSAGE_BYTES,
+                read_buffer_init_size=READ_BUFFER_BYTES,
                 max_redirects=0,
                 enable_auto_ping=True,
                 auto_ping_idle_timeout=IDLE_PING_S,
@@ -186,7 +191,10 @@ class _PicowsSocket(WSListener):
         if self._held is not None:
             self._held.append(message)
         elif self._transport is not None and not self._closed:
-            self._transport.send(WSMsgType.TEXT, message)
+            if len(message) > LONGEST_KEPT_BYTES:
+                self._transport.underlying_transport.write(text_frames([message]))
+            else:
+                self._transport.send(WSMsgType.TEXT, message)
 
     def hold(self) -> None:
         self._held = []
@@ -196,7 +204,7 @@ class _PicowsSocket(WSListener):
         if self._transport is None or self._closed:
             return
         if len(held) == 1:
-            self._transport.send(WSMsgType.TEXT, held[0])
+            self.send(held[0])
         elif held:
             self._transport.underlying_transport.write(text_frames(held))
 

@@ -27,6 +27,7 @@ from websockets.exceptions import (
 from websockets.http11 import Response
 
 from app.errors import VoiceError, VoiceErrorKind
+from app.wires.voices.waits import Waits
 
 #: Deadline for a connection, the WebSocket handshake included.
 CONNECT_S = 5.0
@@ -148,6 +149,11 @@ def http_session(headers: Mapping[str, str]) -> aiohttp.ClientSession:
 def http_deadline() -> asyncio.Timeout:
     """The deadline for one wait for an HTTP server: for a response, or for more of its body."""
     return asyncio.timeout(SILENCE_S)
+
+
+def http_wait(waits: Waits) -> Waits:
+    """As `http_deadline`, for one of the many waits for a body."""
+    return waits.within(SILENCE_S)
 
 
 def http_failure(error: aiohttp.ClientError | TimeoutError) -> str:

@@ -25,23 +25,23 @@ class DeadAir:
 
     def feed(self, pcm8k: bytes) -> bytes:
         """Returns what the caller may hear of it."""
-        pcm = self._rest + pcm8k
+        pcm = self._rest + pcm8k if self._rest else pcm8k
         whole = len(pcm) - len(pcm) % FRAME_BYTES
         self._rest = pcm[whole:]
-        return b"".join(
-            self._frame(pcm[at : at + FRAME_BYTES]) for at in range(0, whole, FRAME_BYTES)
-        )
+        frames = [pcm[at : at + FRAME_BYTES] for at in range(0, whole, FRAME_BYTES)]
+        sounds = [pcm16_rms(frame) >= AUDIBLE_RMS for frame in frames]
+        if all(sounds):  # as nearly always
+            return self._sound(pcm[:whole]) if frames else b""
+        return b"".join(map(self._frame, frames, sounds))
 
     def finish(self) -> bytes:
         """The rest of the utterance, less than a frame; empty if no sound was in it."""
         rest, self._rest = self._rest, b""
         return rest if self._begun and not self.lasts else b""
 
-    def _frame(self, frame: bytes) -> bytes:
-        if pcm16_rms(frame) >= AUDIBLE_RMS:
-            before, self._held = bytes(self._held), bytearray()
-            self._begun, self.lasts, self._silence_bytes = True, False, 0
-            return before + frame
+    def _frame(self, frame: bytes, sounds: bool) -> bytes:
+        if sounds:
+            return self._sound(frame)
         self._silence_bytes += FRAME_BYTES
         self.lasts = self._silence_bytes > LONGEST_BYTES
         if self.lasts:
@@ -50,3 +50,11 @@ class DeadAir:
             self._held += frame
             return b""
         return frame
+
+    def _sound(self, pcm: bytes) -> bytes:
+        """Frames that can be heard. Returns them, with the silence before the first of all."""
+        self._begun, self.lasts, self._silence_bytes = True, False, 0
+        if not self._held:
+            return pcm
+        before, self._held = bytes(self._held), bytearray()
+        return before + pcm

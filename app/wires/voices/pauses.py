@@ -36,36 +36,36 @@ class Pauses:
     def feed(self, pcm8k: bytes) -> list[tuple[int, int]]:
         """The pauses that end in this chunk, as (start, end). Silence before the first sound is a
         pause that starts at 0."""
-        pcm = self._rest + pcm8k
+        pcm = self._rest + pcm8k if self._rest else pcm8k
         whole = len(pcm) - len(pcm) % (2 * FRAME_BYTES)
         self._rest = pcm[whole:]
-        return [
-            pause
-            for at in range(0, whole, 2 * FRAME_BYTES)
-            if (pause := self._frame(audioop.rms(pcm[at : at + 2 * FRAME_BYTES], 2)))
-        ]
+        found: list[tuple[int, int]] = []
+        peak_rms, frames = self._peak_rms, self._frames
+        most_quiet_rms = max(FLOOR_RMS, peak_rms * BELOW_PEAK)
+        for at in range(0, whole, 2 * FRAME_BYTES):
+            rms = audioop.rms(pcm[at : at + 2 * FRAME_BYTES], 2)
+            if rms > peak_rms:
+                peak_rms = rms
+                most_quiet_rms = max(FLOOR_RMS, peak_rms * BELOW_PEAK)
+            if rms <= most_quiet_rms:
+                if self._quiet_from is None:
+                    self._quiet_from = frames
+            elif self._quiet_from is not None:
+                found += self._pause_until(frames * FRAME_BYTES)
+            frames += 1
+        self._peak_rms, self._frames = peak_rms, frames
+        return found
 
     def finish(self) -> list[tuple[int, int]]:
         """The pause at the end of the sentence, if there is one. It includes a last piece shorter
         than a frame."""
         end_byte = self._frames * FRAME_BYTES + len(self._rest) // 2
         self._rest = b""
-        last = self._pause_until(end_byte)
-        return [last] if last else []
+        return self._pause_until(end_byte)
 
-    def _frame(self, rms: int) -> tuple[int, int] | None:
-        self._peak_rms = max(self._peak_rms, rms)
-        quiet = rms <= max(FLOOR_RMS, self._peak_rms * BELOW_PEAK)
-        pause = None
-        if not quiet:
-            pause = self._pause_until(self._frames * FRAME_BYTES)
-        elif self._quiet_from is None:
-            self._quiet_from = self._frames
-        self._frames += 1
-        return pause
-
-    def _pause_until(self, end_byte: int) -> tuple[int, int] | None:
+    def _pause_until(self, end_byte: int) -> list[tuple[int, int]]:
+        """End the silence, if there is one. Returns it as a pause, unless it is too short."""
         quiet_from, self._quiet_from = self._quiet_from, None
         if quiet_from is None or end_byte - quiet_from * FRAME_BYTES < SHORTEST_BYTES:
-            return None
-        return quiet_from * FRAME_BYTES, end_byte
+            return []
+        return [(quiet_from * FRAME_BYTES, end_byte)]

@@ -1,13 +1,13 @@
 """The interface of external voices, the same for every provider."""
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
 
 from app.errors import VoiceError
+from app.wires.voices.waits import Waits
 
 # When a voice is late, for every provider: the caller waits, so another voice is preferred to a
 # retry (`VoiceErrorKind`). `with_deadlines` applies both. A provider's deadlines for its
@@ -123,19 +123,20 @@ async def with_deadlines(
         VoiceError: what `sounds` raises; `late` if a deadline passes; `passing` if the text ends
             without any sound.
     """
-    async with aclosing(sounds):
-        sounded = False
-        while True:
-            wait_s = gap_s if sounded else first_s
-            try:
-                async with asyncio.timeout(wait_s):
-                    sound = await anext(sounds)
-            except StopAsyncIteration:
-                break
-            except TimeoutError:
-                what = "no more sound" if sounded else "no sound"
-                raise VoiceError(f"{what} came within {wait_s:g} s", kind="late") from None
-            sounded = True
-            yield sound
-        if not sounded:
-            raise VoiceError("the provider ended the text without any sound")
+    sounded = False
+    with closing(Waits()) as waits:
+        async with aclosing(sounds):
+            while True:
+                wait_s = gap_s if sounded else first_s
+                try:
+                    with waits.within(wait_s):
+                        sound = await anext(sounds)
+                except StopAsyncIteration:
+                    break
+                except TimeoutError:
+                    what = "no more sound" if sounded else "no sound"
+                    raise VoiceError(f"{what} came within {wait_s:g} s", kind="late") from None
+                sounded = True
+                yield sound
+            if not sounded:
+                raise VoiceError("the provider ended the text without any sound")

@@ -3,8 +3,9 @@
 import pytest
 
 from app.call import events as ev
-from app.call.heard.conversation import Conversation, whole_words
+from app.call.heard.conversation import SETTLED_BEFORE, Conversation, whole_words
 from app.call.heard.ledger import PlaybackLedger
+from app.call.words.utterance import Utterance
 from tests.call.scene import Scene
 
 
@@ -296,3 +297,34 @@ def test_an_empty_transcript_at_the_end_takes_back_no_word_that_was_heard() -> N
     scene.run(2000)
     scene.feed(ev.TranscriptCompleted("item_1", " "))
     assert scene.heard() == [("assistant", "We open at nine.")]
+
+
+def test_of_a_turn_long_ago_what_was_heard_is_kept_and_not_where_each_word_sounded() -> None:
+    conversation = Conversation()
+    for item_id in ("cut", "whole", "unfinished"):
+        turn = conversation.turn("assistant", item_id, 0)
+        for number in range(10):
+            turn.append(f"word{number} ", number * 4000)
+    conversation.was_finished("whole", 40_000)
+    conversation.was_cut("cut", 18_000, 40_000)
+    cut, whole, unfinished = conversation
+    heard = cut.heard_text
+    assert heard.startswith("word0 word1 word2") and "word8" not in heard
+    for number in range(SETTLED_BEFORE + 3):
+        conversation.turn("user", f"user_{number}", 0)
+    assert (cut.heard_text, whole.heard_text) == (heard, whole.text)
+    assert not cut.knots and not whole.knots and len(unfinished.knots) == 10
+
+
+def test_an_external_voices_turn_long_ago_keeps_no_utterances() -> None:
+    conversation = Conversation()
+    turn = conversation.turn("assistant", "item_1", 0)
+    turn.text = "One two three."
+    turn.utterances = [Utterance("utterance_1", "item_1", turn.text, size_bytes=24_000)]
+    turn.utterances[0].released_bytes, turn.utterances[0].complete = 24_000, True
+    conversation.was_cut("item_1", 14_000, 24_000)
+    heard = turn.heard_text
+    assert heard and heard != turn.text
+    for number in range(SETTLED_BEFORE + 1):
+        conversation.turn("user", f"user_{number}", 0)
+    assert turn.utterances == [] and turn.heard_text == heard

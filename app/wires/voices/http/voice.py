@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -23,12 +23,14 @@ from app.wires.voices.connect import (
     http_deadline,
     http_failure,
     http_session,
+    http_wait,
     kind_of_status,
 )
 from app.wires.voices.http.settings import Body, HttpSettings
 from app.wires.voices.quoting import quotable
 from app.wires.voices.raw_pcm import NotSpeech, RawPcm
 from app.wires.voices.voice import Sound, Sounds, VoiceLine
+from app.wires.voices.waits import Waits
 
 logger = logging.getLogger(__name__)
 
@@ -135,8 +137,11 @@ class HttpVoice:
         self._answers.add(answer)
         try:
             size_bytes = 0
-            while size_bytes <= _LARGEST_OPTIONS_BYTES and (chunk := await _read(answer)):
-                size_bytes += len(chunk)
+            with closing(Waits()) as waits:
+                while size_bytes <= _LARGEST_OPTIONS_BYTES and (
+                    chunk := await _read(answer, waits)
+                ):
+                    size_bytes += len(chunk)
         finally:
             self.release(answer)
 
@@ -193,9 +198,10 @@ class _HttpLine:
                     what = f"{what}: {quote!r}"
                 raise voice.error(what, began_s, kind=kind)
             body = RawPcm(voice.rate_hz, response.content_type)
-            while chunk := await _read(response):
-                if pcm := body.feed(chunk):
-                    yield Sound(pcm, voice.rate_hz)
+            with closing(Waits()) as waits:
+                while chunk := await _read(response, waits):
+                    if pcm := body.feed(chunk):
+                        yield Sound(pcm, voice.rate_hz)
             if pcm := body.finish():
                 yield Sound(pcm, voice.rate_hz)
         except NotSpeech as error:
@@ -228,10 +234,10 @@ async def _error_body(response: aiohttp.ClientResponse) -> str:
     return body.decode("utf-8", "replace")
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read(answer: aiohttp.ClientResponse, waits: Waits) -> bytes:
     """The next bytes of the body; empty at its end."""
     try:
-        async with http_deadline():
+        with http_wait(waits):
             return await answer.content.readany()
     except RuntimeError:  # aiohttp raises it if this side has closed the connection
         raise aiohttp.ClientConnectionError from None

@@ -16,6 +16,7 @@ from websockets.protocol import State
 from app.errors import ProtocolError, VoiceError
 from app.wires.voices.connect import SILENCE_S, open_websocket, websocket_lost
 from app.wires.voices.volcengine.errors import handshake_error
+from app.wires.voices.waits import Waits
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class Connection:
         #: It was idle before the current text. The peer may have closed it unnoticed meanwhile.
         self.reused = False
         self._socket = socket
+        self._waits = Waits()  # for frames
         self._has_session_ids = has_session_ids
         self._trusted_until_s = asyncio.get_running_loop().time() + FRESH_S
         response = socket.response
@@ -91,7 +93,7 @@ class Connection:
             VoiceError: the connection is lost or silent for `SILENCE_S`, or the frame is malformed.
         """
         try:
-            async with asyncio.timeout(SILENCE_S):
+            with self._waits.within(SILENCE_S):
                 message = await self._socket.recv()
             if isinstance(message, str):
                 raise ProtocolError("a text message came, expected binary")
@@ -112,6 +114,7 @@ class Connection:
 
     def abort(self) -> None:
         """Close the connection without a close handshake."""
+        self._waits.close()
         self._socket.transport.abort()
 
     @property
