@@ -109,14 +109,16 @@ class Streams:
             return ""
         return self._tickets.why_not(ticket)
 
-    def handshake_refused(self, ticket: str, cause: str) -> None:
-        """A media socket with this ticket was refused, or closed before its `start`. The record of
-        the call gets the cause, if the call is live in this process."""
+    def handshake_refused(self, ticket: str, cause: str) -> str:
+        """A media socket with this ticket was refused, or closed before its `start`, which is to be
+        logged. The record of the call gets the cause, if the call is live in this process. Returns
+        the SID of the call; empty: none is known."""
         call_sid = self._tickets.call_of(ticket)
         leg = self._legs.last(call_sid)
         if leg is not None:
             self.retries(call_sid).cause = cause
-            leg.record_decision("media socket refused", cause)
+            leg.record_decision("media socket refused", cause, logged=True)
+        return call_sid
 
     def is_softphone(self, ticket: str) -> bool:
         """Whether a ticket is for the stream of a softphone, which carries no signature."""

@@ -184,6 +184,7 @@ async def test_a_start_of_another_call_says_so() -> None:
             assert await stream.close_code() == 1008
         line = why(w, "media socket without a good start closed")
         assert line["reason"] == "the start names another call, or one that is over"
+        assert not w.log.of("call decision")
         await over(w)
 
 

@@ -284,9 +284,9 @@ class Leg(LegState):
             self._recorder.ended_by(ended_by)
         self.feed(ev.StreamEnded(reason, lost=True))
 
-    def record_decision(self, decision: str, reason: str) -> None:
+    def record_decision(self, decision: str, reason: str, *, logged: bool = False) -> None:
         """Record and log a decision about this call, also after the leg is over. Call it on the
-        last leg of a call only: it has the recorder."""
+        last leg of a call only: it has the recorder. `logged`: the log has it already."""
         event = ev.DecisionMade(decision, reason)
         if self.over:
             self._recorder.event(event, self._now_ms())
@@ -294,7 +294,8 @@ class Leg(LegState):
                 self._recorder.save_timeline()
         else:
             self.feed(event)
-        log_decision(self.call.call_sid, decision, reason)
+        if not logged:
+            log_decision(self.call.call_sid, decision, reason)
 
     # --- the caller -----------------------------------------------------------------------------
 

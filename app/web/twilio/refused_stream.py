@@ -37,5 +37,6 @@ def report_refused_stream(
     else:
         fix = _VALID_ANYWHERE if state.services.bus.shared else _VALID_ONCE
         fault = Fault(streams.ticket_fault(ticket), fix)
-    logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault)})
-    streams.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
+    call_sid = streams.handshake_refused(ticket, "; ".join(filter(None, (fault.reason, fault.fix))))
+    about = {"call_sid": call_sid} if call_sid else {}
+    logger.warning(message, extra={"peer": gate.peer(scope), **fault_fields(fault), **about})
