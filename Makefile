@@ -24,7 +24,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup serve demo test pytest shuffle matrix coverage fuzz check format bench peers truth sound voices coughs \
-  strangers silences lines proxies replicas tools mutations bench-console compat compat-setup \
+  strangers silences lines proxies replicas tools mutations bench-console softphone compat compat-setup \
   compat-all deploy-check constraints diagrams pictures release clean
 
 help: ## List the targets.
@@ -134,6 +134,9 @@ replicas: $(INSTALLED) ## Three replicas that are killed, stopped and replaced, 
 
 bench-console: $(INSTALLED) ## The console with 200 live calls and 100,000 records; four minutes, Chromium.
 	$(BIN)/python -m bench console
+
+softphone: $(INSTALLED) ## What the softphone plays against what the model sent; two minutes, Chromium.
+	$(BIN)/python -m bench softphone
 
 mutations: $(INSTALLED) ## Break each row of the table of exits: do the tests notice? Half a minute.
 	$(BIN)/python -m tests.call.exits.mutations

@@ -21,6 +21,7 @@ CLIENTS = {
     "test_livekit.py": "livekit-plugins-openai",
     "test_pipecat.py": "pipecat-ai",
     "test_twilio_agent_connect.py": "twilio-agent-connect",
+    "test_twilio_client.py": "twilio",
     "test_dashscope.py": "dashscope",
 }
 

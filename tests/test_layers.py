@@ -14,7 +14,10 @@ LAYERED = [name for name in MODULES if name not in ("app", "app.__main__")]
 FOLDERS = sorted({name.rpartition(".")[0] for name in LAYERED})
 
 MOST_ENTRIES = 12
-SEE_SETTINGS = ("app.cli", "app.main", "app.bridge.services", "app.config.settings_warnings")
+SEE_SETTINGS = (
+    "app.cli", "app.main", "app.bridge.services", "app.config.settings_warnings",
+    "app.config.url_warnings",
+)  # fmt: skip
 # What runs calls without an account is no part of the service.
 SEE_SIMULATOR = ("app.cli", "app.simulator")
 # What needs the extra `demo`, and says so where it is not installed.

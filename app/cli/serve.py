@@ -250,7 +250,7 @@ def _people_notes(settings: Settings, agent: LoadedAgent) -> list[str]:
     lines = [
         f"Callers can be transferred to: {names}."
         if names
-        else "Callers cannot be transferred: set TRANSFER_NUMBER, or write "
+        else "Phone calls cannot be transferred to a human: set TRANSFER_NUMBER, or write "
         "[[transfer.destinations]] into the agent file."
     ]
     if settings.twilio_phone_number is not None and settings.outbound_max_calls:

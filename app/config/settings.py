@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -51,6 +51,8 @@ def _address(*schemes: str) -> Callable[[str], str]:
         parts = urlsplit(value)
         whole = _PRINTABLE.fullmatch(value) and "?" not in value and "#" not in value
         host = _HOST_AND_PORT.fullmatch(parts.netloc) and parts.hostname and parts.port != 0
+        if _is_doubled(parts):
+            raise ValueError
         if not whole or not host or parts.scheme not in schemes:
             raise ValueError
         return f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
@@ -62,9 +64,14 @@ def _webhook(value: str) -> str:
     parts = urlsplit(value)
     if not _PRINTABLE.fullmatch(value) or parts.scheme not in ("http", "https"):
         raise ValueError
-    if not parts.hostname or parts.fragment:
+    if not parts.hostname or parts.fragment or _is_doubled(parts):
         raise ValueError
     return value
+
+
+def _is_doubled(parts: SplitResult) -> bool:
+    """Whether this is an address behind a second scheme, as in https://https://example.com."""
+    return parts.netloc.endswith(":") and parts.path.startswith("//")
 
 
 def _networks(value: object) -> object:

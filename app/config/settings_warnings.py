@@ -2,15 +2,14 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from ipaddress import ip_address
 from itertools import pairwise
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from app.call.destinations import Destination
 from app.config.leftovers import has_comment, has_lone_quote
 from app.config.settings import Settings
+from app.config.url_warnings import is_openai, url_warnings
 from app.wires.realtime.endpoint import has_credential
 
 _SID = re.compile(r"(AC|SK)[0-9a-fA-F]{32}")
@@ -30,10 +29,6 @@ LEAST_CHARACTERS = 16
 LEAST_DIFFERENT = 5
 #: The share of characters that may continue a sequence such as 123 or cba.
 MOST_IN_SEQUENCE = 0.7
-
-# What Twilio calls, and where OpenAI-compatible servers are asked.
-_OUR_PATHS = ("/incoming-call", "/call-status", "/media-stream", "/outgoing-call", "/calls")
-_ENDPOINTS = ("/realtime", "/chat/completions", "/responses", "/audio/speech")
 
 #: Identifiers and secrets that others gave to the owner.
 _CREDENTIALS = (
@@ -69,7 +64,7 @@ def settings_warnings(
         *_twilio_warnings(settings),
         *_credential_warnings(settings),
         *_secret_warnings(settings),
-        *_url_warnings(settings),
+        *url_warnings(settings),
         *_number_warnings(settings, destinations, agent_file),
         *_text_warnings(settings),
     ]
@@ -144,7 +139,7 @@ def _credential_warnings(settings: Settings) -> Iterator[str]:
             yield f"{name.upper()}: probably a placeholder; put the real value in its place"
         elif value and len(value) < LEAST_OF_CREDENTIAL and name not in _SIDS:
             # Servers of others, such as one on the owner's machine, often take any key.
-            if name != "openai_api_key" or _is_openai(settings.openai_base_url):
+            if name != "openai_api_key" or is_openai(settings.openai_base_url):
                 yield (
                     f"{name.upper()}: probably not whole; expected at least {LEAST_OF_CREDENTIAL} "
                     "characters, so copy it again"
@@ -184,53 +179,6 @@ def _is_guessable(secret: str) -> bool:
     steps = [ord(after) - ord(before) for before, after in pairwise(secret)]
     in_sequence = max(steps.count(1), steps.count(-1)) / len(steps)
     return in_sequence > MOST_IN_SEQUENCE or bool(_REPEATED.fullmatch(secret))
-
-
-# --- addresses ------------------------------------------------------------------------------------
-
-
-def _url_warnings(settings: Settings) -> Iterator[str]:
-    for name in ("public_url", "replica_url"):
-        address = _value(settings, name)
-        if ending := _ending(address, _OUR_PATHS):
-            yield (
-                f"{name.upper()}: ends in {ending}, a path of the service itself; remove it, "
-                "because the service adds its paths"
-            )
-        if _is_open(address):
-            yield (
-                f"{name.upper()}: http without TLS; expected https://, because Twilio connects "
-                "media streams by wss only"
-            )
-    base = settings.openai_base_url
-    if ending := _ending(base, _ENDPOINTS):
-        yield (f"OPENAI_BASE_URL: ends in {ending}; remove it, because the service adds /realtime")
-    elif urlsplit(base).hostname == "api.openai.com" and urlsplit(base).path != "/v1":
-        yield "OPENAI_BASE_URL: expected https://api.openai.com/v1 for OpenAI, with /v1"
-    for name in ("openai_base_url", "twilio_api_base_url"):
-        if _is_open(_value(settings, name)):
-            yield f"{name.upper()}: without TLS; expected https://, because credentials go there"
-
-
-def _is_openai(url: str) -> bool:
-    """Whether a URL leads to OpenAI, such as to api.openai.com or eu.api.openai.com."""
-    return f".{urlsplit(url).hostname}".endswith(".openai.com")
-
-
-def _ending(url: str, paths: Sequence[str]) -> str:
-    """The one of these paths that a URL ends in; empty: none."""
-    return next((path for path in paths if urlsplit(url).path.endswith(path)), "")
-
-
-def _is_open(url: str) -> bool:
-    """Whether a URL has no TLS and leads to another machine."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    try:
-        here = ip_address(host).is_loopback
-    except ValueError:
-        here = host == "localhost" or host.endswith(".localhost")
-    return parts.scheme in ("http", "ws") and not here
 
 
 # --- numbers --------------------------------------------------------------------------------------

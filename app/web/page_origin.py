@@ -28,8 +28,10 @@ def page_base(scope: Scope) -> str | None:
 
 def foreign_page(scope: Scope) -> Fault:
     """Why a request is refused for its Origin."""
-    origin = (header(scope, b"origin") or "")[:100]
-    reason = f"the page of another origin sent it: {origin}" if origin else "Host is missing"
+    origin = header(scope, b"origin")
+    reason = "Host is missing"
+    if origin is not None:
+        reason = f"the page of another origin sent it: {origin[:100] or 'an empty one'}"
     fix = "open the console at this service's own address; behind a proxy, set PUBLIC_URL"
     return Fault(reason, fix)
 

@@ -30,18 +30,19 @@ async def check_account(subject: Subject) -> list[Check]:
         return [warning(_CREDENTIALS, "there is no Twilio account, so no phone call comes in", fix)]
     # The auth token, which signs webhooks, shows whether it is right by signing in.
     by_token = open_account(settings, by_token=True)
-    account = open_account(settings)
+    account, base_url = open_account(settings), settings.twilio_api_base_url
     try:
         try:
             state = await by_token.state()
         except TwilioError as error:
-            return [_refused(error, "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN")]
+            return [_refused(error, "TWILIO_ACCOUNT_SID and TWILIO_AUTH_TOKEN", base_url)]
         checks = [_state(state)]
         if settings.twilio_api_key is not None:
             try:
                 await account.numbers(settings.twilio_phone_number or "")
             except TwilioError as error:
-                return [*checks, _refused(error, "TWILIO_API_KEY and TWILIO_API_SECRET")]
+                names = "TWILIO_API_KEY and TWILIO_API_SECRET"
+                return [*checks, _refused(error, names, base_url)]
             checks.append(ok("Twilio API key", "Twilio accepts it"))
         if any(each.state == "fault" for each in checks):
             return checks
@@ -57,13 +58,19 @@ async def check_account(subject: Subject) -> list[Check]:
         await account.aclose()
 
 
-def _refused(error: TwilioError, names: str) -> Check:
+def _refused(error: TwilioError, names: str, base_url: str) -> Check:
     if error.status is None:
         fix = "check the network of this machine, and TWILIO_API_BASE_URL"
         return fault(_CREDENTIALS, str(error).partition("; ")[0], fix)
     if error.code == _TEST_CREDENTIALS:
         fix = f"copy the live ones from {_CONSOLE}, Account info"
         return fault(_CREDENTIALS, f"{names} are Twilio's test credentials", fix)
+    path = urlsplit(base_url).path
+    foreign = error.code is None and error.status < 500 and error.status not in (401, 403, 429)
+    if foreign or (error.status == 404 and path):
+        fix = "set TWILIO_API_BASE_URL to https://api.twilio.com, with no path"
+        detail = f"TWILIO_API_BASE_URL does not lead to Twilio's REST API: HTTP {error.status}"
+        return fault(_CREDENTIALS, detail, fix)
     if error.status in (401, 403, 404):
         fix = f"copy {names} again from {_CONSOLE}; a region has credentials of its own"
         return fault(_CREDENTIALS, f"Twilio does not accept {names}", fix)

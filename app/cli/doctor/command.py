@@ -153,4 +153,5 @@ def _summary(found: list[Check]) -> Text:
     counted = [f"{faults} fault{'' if faults == 1 else 's'}" if faults else "",
                f"{warnings} warning{'' if warnings == 1 else 's'}" if warnings else ""]  # fmt: skip
     said = " and ".join(filter(None, counted)) or "everything is in order"
-    return Text(f"{len(found)} checks: {said}", style="bold")
+    checks = "check" if len(found) == 1 else "checks"
+    return Text(f"{len(found)} {checks}: {said}", style="bold")

@@ -3,6 +3,7 @@
 import asyncio
 
 from app.cli.doctor.check import Check, Subject, fault, ok, warning
+from app.cli.doctor.model_address import better_base_url
 from app.cli.embedded_model import embedded_model
 from app.errors import ConfigError, ModelError
 from app.wires.realtime.probe import Probed, probe
@@ -20,7 +21,8 @@ async def check_model(subject: Subject) -> list[Check]:
     try:
         found = await probe(endpoint, agent, speaks=not agent.voices)
     except ModelError as error:
-        return [fault("model", str(error).partition("; ")[0], _fix(error))]
+        detail = str(error).partition("; ")[0]
+        return [fault("model", detail, await better_base_url(settings, error) or _fix(error))]
     name = endpoint.model_name or "the deployment"
     took = f"{name} accepted a session within {found.opened_ms:.0f} ms"
     slow = found.opened_ms > _SLOW_MS
@@ -62,7 +64,7 @@ def _fix(error: ModelError) -> str:
         return "copy OPENAI_API_KEY again from https://platform.openai.com/api-keys"
     if "model" in text and ("exist" in text or "access" in text or "not found" in text):
         return "set OPENAI_REALTIME_MODEL to a Realtime model that the key may use"
-    if "reached" in text or "within" in text or "handshake" in text:
+    if any(each in text for each in ("reached", "within", "handshake", "websocket")):
         return "check OPENAI_BASE_URL, and that this machine may connect to it"
     return "see the text, and https://status.openai.com"
 

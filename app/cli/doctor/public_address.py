@@ -123,8 +123,10 @@ async def _certificate(_settings: Settings, url: str) -> list[Check]:
         return [fault(name, f"TLS with {host} fails: {error.reason or error}", fix)]
     except (OSError, TimeoutError) as error:
         why = str(error) or "it does not answer"
-        fix = "start the tunnel or the proxy, and open port 443 of the firewall"
-        return [fault(_ADDRESS, f"{host} cannot be connected to: {why}", fix)]
+        fix = f"start the tunnel or the proxy, and open port {parts.port or 443} of the firewall"
+        if parts.port:
+            fix += f"; remove :{parts.port} from PUBLIC_URL if the tunnel's address has no port"
+        return [fault(_ADDRESS, f"{parts.netloc} cannot be connected to: {why}", fix)]
     certificate = writer.get_extra_info("peercert") or {}
     writer.close()
     until = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
@@ -158,6 +160,13 @@ async def _answers(settings: Settings, url: str) -> list[Check]:
         slow = found.took_s > _SLOW_S
         return [warning(_ADDRESS, f"{took}: Twilio waits that long", fix) if slow
                 else ok(_ADDRESS, took)]  # fmt: skip
+    parts = urlsplit(url)
+    if found.status == 404 and parts.path:
+        origin = f"{parts.scheme}://{parts.netloc}"
+        plain = await _request("GET", f"{origin}/healthz")
+        if not isinstance(plain, str) and _is_ours(plain):
+            fix = f"set PUBLIC_URL to {origin}, or start the service anew with this PUBLIC_URL"
+            return [fault(_ADDRESS, f"the service is at {origin}, not below {parts.path}", fix)]
     detail, fix = explain_answer(found.status, found.headers, url, settings.port)
     return [fault(_ADDRESS, detail, fix)]
 

@@ -40,6 +40,8 @@ from app.simulator.realtime.vad import Detector, Loudness
 _HOST = "127.0.0.1"
 _LARGEST_FRAME_BYTES = 22 * 1024 * 1024  # 15 MiB of audio in base64
 _CLOSE_WAIT_S = 2.0
+_PATHS = ("/v1/realtime",)
+_AZURE_PATHS = ("/openai/realtime", "/openai/v1/realtime")
 # A browser cannot set headers: it sends its key as a subprotocol, beside the one that is chosen.
 # (OpenAI: Realtime API with WebSockets, "Connect from a browser")
 _SUBPROTOCOL = "realtime"
@@ -225,9 +227,9 @@ class RealtimeServer:
         if fault.refuse_status is not None:
             return fault.refuse_status, "refused", "Refused as the test asked."
         url = urlsplit(path)
-        if not url.path.endswith("/realtime"):
-            return 404, "unknown_url", f"Unknown request URL: GET {url.path}."
         version = self.options.api_version
+        if url.path not in (_AZURE_PATHS if version else _PATHS):
+            return 404, "unknown_url", f"Unknown request URL: GET {url.path}."
         if version and parse_qs(url.query).get("api-version") != [version]:
             return 404, "404", "Resource not found"
         key = self._key_in(headers)

@@ -1,6 +1,7 @@
 """Twilio, simulated: phone calls on real sockets, with raw JSON and TwiML."""
 
-from app.simulator.twilio.account import Account, LoggedAlert, OwnedNumber
+from app.simulator.twilio.account import Account
+from app.simulator.twilio.account_resources import LoggedAlert, OwnedNumber
 from app.simulator.twilio.call import Call, Caller
 from app.simulator.twilio.callee import Callee
 from app.simulator.twilio.conference import BUILT_IN_HOLD_MUSIC, Conference, Participant

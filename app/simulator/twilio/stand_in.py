@@ -3,7 +3,8 @@
 from types import TracebackType
 from typing import Self
 
-from app.simulator.twilio.account import Account, OwnedNumber
+from app.simulator.twilio.account import Account
+from app.simulator.twilio.account_resources import OwnedNumber
 from app.simulator.twilio.call import Call
 from app.simulator.twilio.rest import RestServer
 from app.simulator.twilio.rest_orders import Form, Refusal

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from html import escape
 from mimetypes import guess_type
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fastapi import APIRouter, HTTPException, Request, Response
 
@@ -18,12 +18,11 @@ from app.web.app_state import State
 
 router = APIRouter(include_in_schema=False)
 
+FOLDER = Path(__file__).parent / "page"
 #: What a softphone, or listening in, loads when it begins.
 WORKLETS = {"speaker.js", "phone_worklet.js"}
-#: Files that a browser does not load when it opens the page: those, the licences, and the modules
-#: that only a kept call has.
-NOT_LOADED = WORKLETS | {"vendor/LICENSES.txt", "file.js", "kept_sound.js", "unpacked.js"}
-FOLDER = Path(__file__).parent / "page"
+#: The views. The module of each has its name; `views.js` loads it when it is first opened.
+VIEWS = ("start", "call", "days")
 
 # Nothing but the files of this service: no inline script or style, no frame around the page.
 POLICY = "; ".join(
@@ -53,6 +52,8 @@ HEADERS = {
 
 _TEXT = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _BASE = re.compile(r'<base href="[^"]*">')
+_IMPORT = re.compile(r'from\s*"\./([\w/.-]+)"')
+_FRAME = {"index.html", "style.css", "icon.svg"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,22 @@ def _file(body: bytes, media_type: str) -> File:
     return File(body, gzip.compress(body, 9, mtime=0), media_type)
 
 
-def page_bytes() -> int:
-    """What a browser loads when it opens the page, compressed."""
-    return sum(len(each.compressed) for name, each in files().items() if name not in NOT_LOADED)
+def modules_of(entry: str) -> set[str]:
+    """The modules that a module imports, by its path below `page/`, those of theirs, and itself."""
+    found, left = set[str](), [entry]
+    while left:
+        name = left.pop()
+        if name not in found:
+            found.add(name)
+            targets = _IMPORT.findall(files()[name].body.decode())
+            left += [(PurePosixPath(name).parent / target).as_posix() for target in targets]
+    return found
+
+
+def first_load_bytes(view: str) -> int:
+    """What a browser loads when it opens the page at a view, compressed."""
+    modules = modules_of("main.js") | modules_of(f"{view}.js")
+    return sum(len(files()[name].compressed) for name in modules | _FRAME)
 
 
 @router.head("/")

@@ -147,7 +147,8 @@ async def connect(
         opening.abort()
         raise ModelError(f"the model did not answer within {CONNECT_S:g} s") from None
     except (OSError, UnicodeError) as error:  # UnicodeError: an invalid host name
-        raise ModelError(f"the model cannot be reached: {error}") from None
+        reason = str(error) or "the connection was reset"  # as where the peer speaks no TLS
+        raise ModelError(f"the model cannot be reached: {reason}") from None
     except asyncio.CancelledError:
         opening.abort()
         raise

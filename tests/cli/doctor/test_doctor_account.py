@@ -281,6 +281,16 @@ async def test_a_number_at_the_address_that_ngrok_has_now_needs_no_setup(
     assert check.fix == f"set PUBLIC_URL to {url}, where ngrok runs now"
 
 
+async def test_a_base_url_of_twilio_with_a_path_is_no_fault_of_the_credentials(
+    line: PhoneLine, tmp_path: Path
+) -> None:
+    url = f"{line.rest_url}/2010-04-01"
+    [check] = await checks_of(line, tmp_path, twilio_api_base_url=url)
+
+    assert check.state == "fault" and "TWILIO_API_BASE_URL" in check.detail + check.fix
+    assert "AUTH_TOKEN" not in check.fix
+
+
 # --- alerts ---------------------------------------------------------------------------------------
 
 

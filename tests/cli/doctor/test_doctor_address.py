@@ -102,6 +102,20 @@ async def test_another_public_url_of_the_service_is_named(tmp_path: Path) -> Non
     assert "PUBLIC_URL" in found(checks, "webhook signature").fix
 
 
+async def test_a_path_too_much_is_named_with_the_address_that_answers(tmp_path: Path) -> None:
+    async with server({"/healthz": HEALTHY}) as url:
+        [check] = await checks_of(f"{url}/phone", tmp_path)
+
+    assert check.state == "fault" and f"set PUBLIC_URL to {url}," in check.fix
+
+
+async def test_a_port_too_much_is_named(tmp_path: Path) -> None:
+    port = free_port()
+    [check] = await checks_of(f"https://127.0.0.1:{port}", tmp_path)
+
+    assert check.state == "fault" and f"remove :{port} from PUBLIC_URL" in check.fix
+
+
 # --- what is at the address in its place ----------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from app.cli.doctor.check import Check
 from app.cli.doctor.model import check_model
+from app.cli.doctor.model_address import candidates
 from app.simulator.realtime import Fault, Options, RealtimeServer, TranscriptionFailed, refusing
 from tests.cli.doctor.scene import found, states, subject
 from tests.ports import free_port
@@ -76,6 +77,44 @@ async def test_a_model_that_cannot_be_reached_is_explained(tmp_path: Path) -> No
     [check] = await check_model(subject(tmp_path, openai_api_key="k", openai_base_url=url))
 
     assert check.state == "fault" and "OPENAI_BASE_URL" in check.fix
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("http://127.0.0.1:PORT", "http://127.0.0.1:PORT/v1"),
+        ("ws://127.0.0.1:PORT", "ws://127.0.0.1:PORT/v1"),
+        ("http://127.0.0.1:PORT/api", "http://127.0.0.1:PORT/v1"),
+        ("http://127.0.0.1:PORT/v1/v1", "http://127.0.0.1:PORT/v1"),
+        ("http://127.0.0.1:PORT/v1/realtime", "http://127.0.0.1:PORT/v1"),
+        ("http://127.0.0.1:PORT/v1/chat/completions", "http://127.0.0.1:PORT/v1"),
+        ("https://127.0.0.1:PORT/v1", "http://127.0.0.1:PORT/v1"),
+    ],
+)
+async def test_a_base_url_with_another_path_than_meant_is_named_with_the_right_one(
+    tmp_path: Path, given: str, meant: str
+) -> None:
+    async with RealtimeServer() as server:
+        port = str(server.port)
+        url = given.replace("PORT", port)
+        [check] = await check_model(subject(tmp_path, openai_api_key="k", openai_base_url=url))
+
+    assert check.state == "fault"
+    assert check.fix.startswith(f"set OPENAI_BASE_URL to {meant.replace('PORT', port)},")
+
+
+async def test_azures_path_is_found_too(tmp_path: Path) -> None:
+    async with RealtimeServer(options=Options(api_version="preview")) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        given = {"openai_api_headers": "api-key: k", "openai_api_query": "api-version=preview"}
+        [check] = await check_model(subject(tmp_path, openai_base_url=url, **given))
+
+    assert f"{url}/openai/v1," in check.fix
+
+
+@pytest.mark.parametrize("url", ["https://models.example.com/v1", "wss://models.example.com/v1"])
+def test_a_key_is_never_tried_without_tls_at_another_machine(url: str) -> None:
+    assert all(each.startswith(url.partition(":")[0] + ":") for each in candidates(url))
 
 
 async def test_a_model_without_a_telephones_audio_is_explained(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What can be saved of a call in the console."""
+"""The files that the console loads, and those that can be saved of a call."""
 
 import json
 import wave
@@ -45,3 +45,19 @@ async def test_a_file_that_cannot_be_saved_is_named_with_the_reason(tmp_path: Pa
         await it.role("button", "Page (HTML)").click()
         await it.role("status").get_by_text("The file could not be saved.").wait_for()
         it.forgive("503")
+
+
+async def test_a_view_is_loaded_when_it_is_opened_and_a_failure_is_said() -> None:
+    async with console() as (_, it):
+        loaded: list[str] = []
+        it.page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
+        await it.open()
+        await it.role("list", "Past calls").wait_for(state="attached")
+        assert "start.js" in loaded and not {"call.js", "listen.js", "days.js"} & {*loaded}
+        await it.page.route("**/days.js", lambda route: route.abort())
+        await it.role("link", "Over time").click()
+        await it.role("heading", "This page could not be loaded.").wait_for()
+        it.forgive("days.js")
+        await it.page.unroute("**/days.js")
+        await it.role("button", "Load it again").click()
+        await it.role("heading", "Over time", level=1).wait_for()

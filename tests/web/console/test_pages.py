@@ -1,6 +1,5 @@
 """The console's files as a server sends them."""
 
-import gzip
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from app.wires.twilio.signature import SignatureChecker
 from tests.web.asgi import Proxy, running_application
 from tests.web.stand_in_state import install_state
 
-MOST_BYTES = 60_000
+MOST_BYTES = 50_000
 VENDOR = pages.FOLDER / "vendor"
 OWN = [path for path in sorted(pages.FOLDER.iterdir()) if path.suffix in (".js", ".css", ".html")]
 
@@ -93,14 +92,9 @@ async def test_the_page_is_served_below_a_prefix_that_is_left_in_place(tmp_path:
         assert answer.headers["content-type"] == "application/json"  # the API, not the page
 
 
-def test_the_page_is_light() -> None:
-    sizes = {
-        name: len(gzip.compress(file.body, 9))
-        for name, file in pages.files().items()
-        if name not in pages.NOT_LOADED
-    }
-    assert sum(sizes.values()) == pages.page_bytes()
-    assert pages.page_bytes() <= MOST_BYTES, sizes
+@pytest.mark.parametrize("view", pages.VIEWS)
+def test_the_page_is_light_whatever_view_it_is_opened_at(view: str) -> None:
+    assert pages.first_load_bytes(view) <= MOST_BYTES
 
 
 def test_no_file_of_the_page_names_another_address() -> None:
@@ -109,28 +103,24 @@ def test_no_file_of_the_page_names_another_address() -> None:
         assert addresses == [], path.name
 
 
-def reached(entry: str) -> set[str]:
-    """The modules that a module needs, with itself."""
-    found, left = set[str](), [entry]
-    while left:
-        name = left.pop()
-        if name not in found:
-            found.add(name)
-            text = (pages.FOLDER / name).read_text(encoding="utf-8")
-            beside = Path(name).parent
-            targets = re.findall(r'from\s*"\./([\w/.-]+)"', text)
-            left += [(beside / target).as_posix() for target in targets]
-    return found
-
-
-def test_every_module_is_used_and_the_consoles_are_preloaded() -> None:
+def test_every_module_is_used_and_what_every_view_needs_is_preloaded() -> None:
     page = (pages.FOLDER / "index.html").read_text(encoding="utf-8")
     names = {name for name in pages.files() if name.endswith(".js")}
-    assert reached("main.js") | reached("file.js") | pages.WORKLETS == names
-    not_loaded = pages.NOT_LOADED - pages.WORKLETS - {"vendor/LICENSES.txt"}
-    assert reached("file.js") - reached("main.js") == not_loaded
+    entries = ("main.js", "file.js", *(f"{view}.js" for view in pages.VIEWS))
+    assert set[str]().union(*map(pages.modules_of, entries)) | pages.WORKLETS == names
     preloaded = re.findall(r'modulepreload" href="console/([^"]+)"', page)
-    assert sorted([*preloaded, "main.js"]) == sorted(reached("main.js"))
+    assert sorted([*preloaded, "main.js"]) == sorted(pages.modules_of("main.js"))
+
+
+def test_all_modules_of_a_view_are_asked_for_at_once() -> None:
+    text = (pages.FOLDER / "views.js").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^  (\w+): \[([^\]]*)\]", text, re.M))
+    assert tuple(listed) == pages.VIEWS
+    for view, names in listed.items():
+        _, *modules = re.findall(r'"(\w+)"', names)
+        assert modules[0] == view
+        needed = pages.modules_of(f"{view}.js") - pages.modules_of("main.js")
+        assert sorted(f"{name}.js" for name in modules) == sorted(needed)
 
 
 def test_no_file_is_long() -> None:

@@ -121,6 +121,15 @@ async def test_the_last_alerts_are_read(line: PhoneLine, account: TwilioAccount)
     assert alerts[1].url == "https://example.com/incoming-call" and alerts[0].at == now
 
 
+async def test_alerts_of_every_page_are_read(line: PhoneLine, account: TwilioAccount) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    line.account.alerts = [LoggedAlert(11200, at=now - timedelta(seconds=n)) for n in range(130)]
+
+    alerts = await account.alerts(now - timedelta(days=1))
+
+    assert [each.at for each in alerts] == [now - timedelta(seconds=n) for n in range(130)]
+
+
 @pytest.mark.parametrize("asked", ["state", "numbers", "balance"])
 async def test_wrong_credentials_are_named_whatever_is_asked(line: PhoneLine, asked: str) -> None:
     client = TwilioAccount(SID, SID, "another token", line.rest_url)

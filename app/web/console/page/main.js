@@ -1,27 +1,27 @@
 // The page: signing in, its frame, and the view that the address names.
 
 import { get } from "./api.js";
-import { CallView } from "./call.js";
-import { DaysView } from "./days.js";
 import { effect, html, render, signal, useEffect, useRef } from "./lib.js";
 import { connected, follow, unfollow } from "./live.js";
 import { route } from "./route.js";
 import { restore, signOut, token } from "./session.js";
 import { SignIn } from "./sign_in.js";
-import { Softphone } from "./softphone.js";
-import { StartView } from "./start.js";
 import { texts } from "./texts.js";
+import { load, softphone, viewOf } from "./views.js";
 
 /** The agent: its name and the destinations of transfers. Null: not known yet. */
 const agent = signal(null);
 
 function Frame() {
   const { view, callSid } = route.value;
+  const View = viewOf(view);
+  const Softphone = softphone.value;
   const first = useRef(true); // the page was just opened: its focus stays
   useEffect(() => {
+    if (!View) return;
     if (first.current) first.current = false;
     else document.querySelector("h1")?.focus();
-  }, [view, callSid]);
+  }, [view, callSid, View]);
   const link = (name, address, text) => html`
     <a href=${address} aria-current=${view === name ? "page" : null}>${text}</a>
   `;
@@ -34,11 +34,10 @@ function Frame() {
       <button type="button" class="quiet" onClick=${() => signOut()}>${texts.nav.signOut}</button>
     </header>
     <main>
-      ${view !== "start" && html`<${Softphone} callSid=${callSid} />`}
-      ${view === "start" && html`<${StartView} agent=${agent.value} />`}
-      ${view === "days" && html`<${DaysView} />`}
-      ${view === "call" &&
-      html`<${CallView} key=${callSid} callSid=${callSid} agent=${agent.value} />`}
+      ${view !== "start" && Softphone && html`<${Softphone} callSid=${callSid} />`}
+      ${View
+        ? html`<${View} key=${callSid} callSid=${callSid} agent=${agent.value} />`
+        : html`<h1 tabindex="-1">…</h1>`}
     </main>
   `;
 }
@@ -74,6 +73,10 @@ effect(() => {
     (found) => (agent.value = found),
     () => {}, // 401 signs out; the next connection asks again
   );
+});
+
+effect(() => {
+  if (token.value) load(route.value.view);
 });
 
 let followed = null;

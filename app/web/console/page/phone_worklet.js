@@ -7,7 +7,10 @@ const HZ = 8000;
 const FRAME = 160; // 20 ms
 const HALF = 16; // zero crossings of the sinc at each side
 const PHASES = 64;
-const START_S = 0.02; // from the first audio until it plays: more of it comes meanwhile
+// So much audio in store plays at once. Less plays so long after its first piece came: more may come
+// meanwhile. Where the store runs empty, this wait makes it larger for the rest of the answer.
+const STORE_S = 0.1;
+const WAIT_S = 0.04;
 const FADE = 24; // samples, 3 ms: what is cleared fades out
 const LEVEL_S = 0.05;
 
@@ -146,7 +149,6 @@ class Earpiece extends AudioWorkletProcessor {
     this.now = 0;
     this.endsAt = 0; // when the last sample that was read leaves the resampler
     this.latency = 0; // of the output, seconds
-    this.dry = 0; // how often the queue ran empty amid audio
     this.read = () => this.next();
     this.port.onmessage = ({ data }) => this.take(data);
   }
@@ -199,10 +201,7 @@ class Earpiece extends AudioWorkletProcessor {
       this.endsAt = this.now + this.resampler.half / HZ;
       return this.last;
     }
-    if (this.playing && !this.stored) {
-      this.playing = false;
-      if (Math.abs(this.last) > 0.01) this.dry += 1;
-    }
+    if (!this.stored) this.playing = false;
     this.last *= 0.8; // no step where audio ends amid sound
     return this.last;
   }
@@ -210,7 +209,8 @@ class Earpiece extends AudioWorkletProcessor {
   process(_inputs, [[out]]) {
     if (!this.playing && this.stored) {
       const whole = !(this.queue.at(-1) instanceof Float32Array); // a mark is behind it
-      this.playing = whole || currentTime - this.waitsSince >= START_S;
+      const much = this.stored >= STORE_S * HZ;
+      this.playing = whole || much || currentTime - this.waitsSince >= WAIT_S;
     }
     for (let to = 0; to < out.length; to += 1) {
       this.now = currentTime + to / sampleRate;

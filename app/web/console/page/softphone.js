@@ -132,9 +132,17 @@ function choose(name, then) {
 }
 
 function chooseFile(event) {
-  file.value = event.currentTarget.files[0] ?? null;
+  const field = event.currentTarget;
+  file.value = field.files[0] ?? null;
+  field.value = ""; // a browser does not report the choice of the same file again
   notice.value = "";
   if (state.value === "connected") hear();
+}
+
+function leaveFile() {
+  file.value = null;
+  notice.value = "";
+  if (busy()) hear();
 }
 
 function Meter({ side, label }) {
@@ -225,6 +233,15 @@ export function Softphone({ agent, shown, callSid: viewed }) {
           <input type="file" accept="audio/wav,audio/x-wav,.wav" onChange=${chooseFile} />
         </label>
       </div>
+      ${file.value &&
+      html`
+        <p class="chosen">
+          <bdi>${file.value.name}</bdi>
+          ${now === "connected" &&
+          html`<button type="button" class="quiet" onClick=${hear}>${words.again}</button>`}
+          <button type="button" class="quiet" onClick=${leaveFile}>${words.noWav}</button>
+        </p>
+      `}
       ${agent?.understands?.length > 0 &&
       html`
         <div class="understands">

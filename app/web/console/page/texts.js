@@ -11,6 +11,7 @@ export const texts = {
     expired: "The API token is wrong or has changed. Sign in again.",
   },
   nav: { label: "Pages", calls: "Calls", days: "Over time", signOut: "Sign out" },
+  views: { failed: "This page could not be loaded.", reload: "Load it again" },
   connection: {
     opening: "Connecting …",
     open: "Live",
@@ -307,6 +308,8 @@ export const texts = {
     agent: "Agent",
     defaultDevice: "Default",
     file: "WAV file instead of the microphone",
+    again: "Play it again",
+    noWav: "Use the microphone",
     noFile: "This file holds no sound that the browser can play.",
     noSpeaker: "This speaker cannot be used.",
     noAudio: "The browser's audio cannot be used:",
