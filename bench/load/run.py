@@ -18,9 +18,9 @@ from bench.model import Model, now_ms
 from bench.process import Subject, Weight, busy_s, ready, running, weigh
 from bench.samples import Summary
 
-#: Calls before those that are measured, and how long they last: what a process loads, compiles and
-#: opens once, such as threads and connections to its database, is no call's memory.
-FIRST_CALLS, FIRST_CALLS_S = 20, 5.0
+#: Calls before those that are measured, and how long they last: what a process loads and compiles
+#: for its first call is no call's memory. Few, because the memory that they free is used again.
+FIRST_CALLS, FIRST_CALLS_S = 2, 5.0
 NEW_CALLS_PER_S = 50
 ANSWERED_WITHIN_S = 10
 SETTLE_S = 3
