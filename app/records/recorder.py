@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Protocol
 
 from app.call import commands as do
@@ -76,6 +77,15 @@ _NOTED_EVENTS = _CHANGE_CARRIED | {
 _NOTED_COMMANDS = frozenset(
     (do.PlayAudio, do.ReportDecision, do.TransferCall, do.PlayDigits, do.GiveDigits)
 )
+_NOTED: frozenset[type] = _NOTED_EVENTS | _NOTED_COMMANDS
+_SOUNDS_RECEIVED: frozenset[type] = frozenset((ev.AudioReceived, ev.VoiceReceived))
+_SOUNDS_SENT: frozenset[type] = frozenset((do.PlayAudio,))
+
+
+@cache
+def _without(noted: frozenset[type], others: frozenset[type]) -> frozenset[type]:
+    """Shared by all calls: each would keep a set of its own."""
+    return noted - others
 
 
 class Recorder:
@@ -129,7 +139,7 @@ class Recorder:
         self._ended_by = ""
         self._closed = False
         self._now_ms = 0.0  # of the last event
-        self._noted = _NOTED_EVENTS | _NOTED_COMMANDS  # without the sounds that were noted
+        self._noted = _NOTED  # without the sounds that were noted
         store.save_call(
             call.call_sid,
             account_sid=call.account_sid,
@@ -172,7 +182,7 @@ class Recorder:
         match event:
             case ev.AudioReceived() | ev.VoiceReceived():
                 self._timings.setdefault("first_delta_ms", now_ms)
-                self._noted -= {ev.AudioReceived, ev.VoiceReceived}
+                self._noted = _without(self._noted, _SOUNDS_RECEIVED)
             case ev.MarkEchoed():
                 self._sound.forget_played(now_ms)
             case ev.SessionConfigured():
@@ -247,7 +257,7 @@ class Recorder:
     def _note_command(self, command: do.Command, now_ms: float) -> None:
         if isinstance(command, do.PlayAudio):
             self._timings.setdefault("first_media_ms", now_ms)
-            self._noted -= {do.PlayAudio}
+            self._noted = _without(self._noted, _SOUNDS_SENT)
         elif isinstance(command, do.ReportDecision) and command.decision == WENT_ON:
             self.save_timeline()  # with the verdict that it answers
         elif isinstance(command, do.TransferCall | do.PlayDigits | do.GiveDigits):
