@@ -70,7 +70,7 @@ async def _take(browser: Browser, demo: DemoService, folder: Path) -> None:
         await each.wait_spoken()
         await each.wait_quiet(300)
     await asyncio.sleep(WRITTEN_S)
-    await _console(browser, demo, "console", "", 560, _listed)
+    await _console(browser, demo, "console", "", 760, _listed)
     await asyncio.sleep(RECORDED_S)
     await _console(browser, demo, "live-call", f"calls/{live[1].call_sid}", 700, _drawn)
     for each in live:
