@@ -395,7 +395,6 @@ class Transfers:
         if self._orders and self._services.bus.shared:
             await asyncio.wait({*self._orders.values()}, timeout=END_S)
         await self._recorded.aclose()
-        orders = [*self._orders.values()]
-        for order in orders:
+        for order in (orders := [*self._orders.values()]):
             order.cancel()
         await asyncio.gather(self._tasks.aclose(), *orders, return_exceptions=True)

@@ -14,6 +14,8 @@ from app.web.server.limits import (
 from app.web.server.memory import release_free_memory
 from app.web.server.refusals import Refusals
 
+logger = logging.getLogger(__name__)
+
 FEWEST = 8  # connections that are allowed, however few descriptors there are
 FLOOD = 100  # unauthenticated connections
 EBB = 10  # unauthenticated connections: the flood is over
@@ -148,7 +150,11 @@ class Registry:
         if turn:
             asyncio.get_running_loop().call_soon(self._next_turn)
         for member in turn:
-            member.take_turn()
+            try:
+                member.take_turn()
+            except Exception as error:  # the boundary of one connection: the others have a turn
+                logger.error("connection failed", exc_info=error)
+                member.abort()
 
     def closed(self, member: Member) -> None:
         if member in self._unauthenticated:

@@ -132,6 +132,26 @@ async def test_unauthenticated_peers_share_a_part_of_each_turn_and_all_are_serve
         assert not any(wire.paused for wire in wires)
 
 
+async def test_a_connection_that_fails_in_its_turn_costs_no_other_its_own(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with stage() as s:
+        wires = [s.wire() for _ in range(20)]
+        for wire in wires:
+            wire.connection.get_buffer(-1)[: len(HELLO)] = HELLO
+            wire.connection.buffer_updated(len(HELLO))
+        broken = next(wire for wire in wires if wire.paused)
+
+        def fail(_data: object) -> None:
+            raise RuntimeError("a bug")
+
+        monkeypatch.setattr(broken.connection.protocol, "data_received", fail)
+        while any(not wire.sent for wire in wires if wire is not broken):
+            await settled()
+        assert broken.ended == "aborted"
+        assert [record.getMessage() for record in caplog.records] == ["connection failed"]
+
+
 @pytest.mark.parametrize("kind", ["evicted", "disconnected"])
 async def test_a_connection_that_ends_while_it_waits_for_its_turn_is_not_an_error(
     kind: str,
