@@ -234,10 +234,7 @@ class AgentAudio:
         if ledger.all_surely_heard:
             self._mark(now_ms)  # on an empty buffer: measures the round trip again
         ledger.sent(audio.item_id, audio.size_bytes, now_ms)
-        sent, sure_position = self._sent, ledger.sure_position
-        while sent and sent[0][0] <= sure_position:
-            sent.popleft()
-        sent.append((ledger.sent_position, audio))
+        self._sent.append((ledger.sent_position, audio))
         self._outbox.put(audio)
         if ledger.unmarked_bytes >= MARK_EVERY_BYTES:
             self._mark(now_ms)
