@@ -28,6 +28,7 @@ async def test_a_human_can_accept_a_transfer_that_is_not_in_the_record_yet(
             await request(r[0], "/call-status", OVER)
         await r.settled()
         if over:
+            await r[0].store.flush()
             assert not await accepted(r)
 
 
