@@ -295,17 +295,26 @@ async def test_an_owner_that_does_not_answer_in_time_is_reported(
 
 
 async def test_a_replica_that_lost_a_call_and_does_not_know_it_carries_nothing_out(
-    postgres_url: str, redis_url: str
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with replicas(RealtimeServer(Talker().brain), postgres_url, redis_url) as r:
         call = await greeted(r)
+        here = r[HERE].state
+        resume, goes_on = here.reconnects.resume, asyncio.Event()
+
+        async def wait(*args: Any, **options: Any) -> Any:
+            await goes_on.wait()
+            return await resume(*args, **options)
+
+        monkeypatch.setattr(here.reconnects, "resume", wait)
         assert await r[OTHER].store.adopt(call.call_sid)  # as after a pause of the other process
         told = await order(r[HERE], call.call_sid, "say", {"text": WORDS})
         assert told.status == 409
         assert not r[HERE].switchboard.is_live(call.call_sid)
         with pytest.raises(NoOwner):
-            await r[HERE].state.orders.carry_out(call.call_sid, {"order": "hangup"})
+            await here.orders.carry_out(call.call_sid, {"order": "hangup"})
         assert not r.line.rest_requests
+        goes_on.set()
         r.route = in_turn(2)
         await ended(r, call)
 

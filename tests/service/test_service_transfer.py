@@ -79,7 +79,7 @@ async def test_an_interrupted_announcement_transfers_no_caller_50_of_50(seed: in
     words = {n: dice.choice(("No.", "Actually, wait.")) for n in range(25)}
     after_ms = {n: dice.randrange(1, 380) for n in range(25)}
     handing_over = {
-        request_of(n): transfer_reply(announcing(400, (seed, n), dice.choice((INF, 1.5))))
+        request_of(n): transfer_reply(announcing(600, (seed, n), dice.choice((INF, 1.5))))
         for n in range(25)
     }
     agent = Agent(handing_over)

@@ -12,6 +12,7 @@ import os
 import random
 import stat
 import tempfile
+from asyncio import InvalidStateError
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -60,6 +61,13 @@ def noise(duration_ms: int, seed: object = 0) -> bytes:
     return random.Random(str(seed)).randbytes(duration_ms * 8)
 
 
+def _of_a_client_that_left(record: logging.LogRecord) -> bool:
+    """aiohttp 3.14 fails when a client leaves just as its request is answered: here, Twilio's
+    simulated REST API."""
+    failed = isinstance(record.exc_info, tuple) and record.exc_info[0] is InvalidStateError
+    return failed and record.name == "aiohttp.server"
+
+
 class Log(logging.Handler):
     """The records that the service logged."""
 
@@ -80,7 +88,7 @@ class Log(logging.Handler):
         return [
             formatter.format(record)
             for record in self.records
-            if record.exc_info
+            if (record.exc_info and not _of_a_client_that_left(record))
             or (record.name in ("uvicorn.error", "asyncio") and record.getMessage() != _HARMLESS)
         ]
 
