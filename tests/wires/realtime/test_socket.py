@@ -11,6 +11,7 @@ from hashlib import sha1
 from typing import Any
 
 import pytest
+from aiohappyeyeballs import start_connection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -206,7 +207,6 @@ async def test_a_failed_handshake_raises_and_leaves_nothing_open(answer: bytes) 
 async def test_a_connection_that_is_reset_at_once_costs_the_next_one_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    dial = client.start_connection
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def reset_it() -> None:
@@ -215,11 +215,11 @@ async def test_a_connection_that_is_reset_at_once_costs_the_next_one_nothing(
             peer.close()
 
         async def dial_and_be_reset(*args: Any, **options: Any) -> socket.socket:
-            dialed = await dial(*args, **options)
+            dialed = await start_connection(*args, **options)
             asyncio.get_running_loop().call_soon(reset_it)  # just before the first write
             return dialed
 
-        monkeypatch.setattr(client, "start_connection", dial_and_be_reset)
+        monkeypatch.setattr(f"{client.__name__}.start_connection", dial_and_be_reset)
         with pytest.raises(ModelError, match="closed the connection during the handshake"):
             await Peer().connects(f"ws://127.0.0.1:{listening.getsockname()[1]}")
         monkeypatch.undo()
