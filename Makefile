@@ -12,8 +12,8 @@ DEPLOY_INSTALLED := $(DEPLOY)/.installed
 PYTHONS := 3.11 3.12 3.13
 # Test processes: tests spend most of their time waiting.
 PROCESSES := 8
-# A few tests at a time: a process that has slow ones has no others waiting behind them.
-XDIST = --numprocesses $(PROCESSES) --maxschedchunk 4
+# One test at a time: a process that has slow ones has no others waiting behind them.
+XDIST = --numprocesses $(PROCESSES) --maxschedchunk 1
 SEED := $(shell date +%s)
 # The least that tests have to cover, in percent of lines and branches.
 LEAST_OF_APP := 90

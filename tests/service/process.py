@@ -1,24 +1,46 @@
 """The service as people start it: `python -m app serve`, a process of its own."""
 
 import asyncio
+import atexit
+import multiprocessing
 import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Protocol
 
 import app
 from app.config.settings import Settings
 
 ROOT = Path(app.__file__).parent.parent
+# Imports take most of a start: one process has done them, and every service is a fork of it.
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["app.cli.root"])
+
+
+class Child(Protocol):
+    """What is needed of a process: asyncio's own have it."""
+
+    pid: int
+    stderr: asyncio.StreamReader | None
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    def kill(self) -> None: ...
+
+    async def wait(self) -> int: ...
 
 
 class Process:
     """A running `serve`. `lines`: what it wrote to stderr so far."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: Child) -> None:
         self.lines: list[str] = []
         self._process = process
         self._news = asyncio.Event()
@@ -58,12 +80,50 @@ class Process:
         self._news.set()
 
 
-def _may_open(descriptors: str) -> Callable[[], None] | None:
-    """What a new process does first to have no more files open than that; empty: as many as we."""
-    if not descriptors:
-        return None
-    most = int(descriptors)
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+class _Fork:
+    """A process that was forked."""
+
+    def __init__(self, process: ForkServerProcess, stderr: asyncio.StreamReader) -> None:
+        assert process.pid is not None
+        self.pid = process.pid
+        self.stderr: asyncio.StreamReader | None = stderr
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    async def wait(self) -> int:
+        await asyncio.to_thread(self._process.join)
+        assert self._process.exitcode is not None
+        return self._process.exitcode
+
+
+def _serve(
+    folder: Path,
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    descriptors: str,
+    stderr: Connection,
+) -> None:
+    """What a fork does."""
+    from app.__main__ import main
+
+    os.dup2(stderr.fileno(), 2)
+    stderr.close()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    if descriptors:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(descriptors), int(descriptors)))
+    sys.argv = ["app", "serve", *arguments]
+    try:
+        main()
+    finally:
+        atexit._run_exitfuncs()  # multiprocessing leaves them out
 
 
 @asynccontextmanager
@@ -71,17 +131,38 @@ async def serve(
     folder: Path, *arguments: str, descriptors: str = "", **variables: str
 ) -> AsyncIterator[Process]:
     """`python -m app serve` in `folder`, with no settings but these. `descriptors`: how many files
-    it may open."""
+    it may open. With a PYTHONPATH of its own it is no fork."""
     known = {name.upper() for name in Settings.model_fields}
     environment = {name: value for name, value in os.environ.items() if name not in known}
     environment |= {"PYTHONPATH": str(ROOT), "DATABASE_URL": "sqlite:///calls.db", **variables}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "app", "serve", *arguments,
-        cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
-        preexec_fn=_may_open(descriptors),
-    )  # fmt: skip
-    running = Process(process)
+    child: Child
+    if "PYTHONPATH" in variables:
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "app", "serve", *arguments,
+            cwd=folder, env=environment, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+    else:
+        child = await _fork(folder, arguments, environment, descriptors)
+    running = Process(child)
     try:
         yield running
     finally:
         await running.end()
+
+
+async def _fork(
+    folder: Path, arguments: tuple[str, ...], environment: Mapping[str, str], descriptors: str
+) -> _Fork:
+    reading, writing = multiprocessing.Pipe(duplex=False)
+    with writing:
+        process = _forks.Process(
+            target=_serve, args=(folder, arguments, environment, descriptors, writing)
+        )
+        await asyncio.to_thread(process.start)  # the first one waits for the imports
+    stderr = asyncio.StreamReader()
+    pipe = os.fdopen(os.dup(reading.fileno()), "rb", buffering=0)
+    reading.close()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(stderr), pipe
+    )
+    return _Fork(process, stderr)

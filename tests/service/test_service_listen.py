@@ -51,7 +51,7 @@ async def refusal(w: World, call_sid: str, headers: Any = AUTHORIZED) -> tuple[i
 
 
 async def test_both_sides_are_heard_and_the_record_says_who_listened() -> None:
-    async with world(Script(GREETING, GREETING)) as w:
+    async with world(Script(*[GREETING] * 9)) as w:
         call = await w.connected()
         async with listening(w, call.call_sid) as answer:
             await sides(answer, lambda _, agent: SOUND[12000:12400] in agent)

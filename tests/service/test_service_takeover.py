@@ -105,6 +105,7 @@ async def test_a_transfer_goes_on_with_the_destinations_that_are_left(
         r.model.sessions[-1].stop_speech(request_of(0))
         await call.wait_for(lambda: len(call.dialed) >= 1)
         if killed:
+            await r.until(call.call_sid, lambda row: bool(row.transfers))
             r.kill(0)
         row, _, _ = await r.ended(call)
         assert [each["outcome"] for each in row.transfers] == ["busy", "completed"]

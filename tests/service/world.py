@@ -153,6 +153,7 @@ class World:
         await _all_of(lambda: deadlines.abandoned)
         while any("WebSocket" in type(c).__name__ for c in self.server.server_state.connections):
             await self.status_of("/healthz")
+            await asyncio.sleep(0.01)
 
     async def record(self, call_sid: str) -> dict[str, Any]:
         """The record of a call, as the HTTP API returns it."""

@@ -252,10 +252,12 @@ class Leg(LegState):
                 self.orders.leave_out("the call ended")
             self._recorder.save_carried(self._carried)
             self._record_finished = True
+            # Handed over, a call ends without another leg if the caller hangs up meanwhile.
+            handed_over = self.handed_over and self.line_lost
             self._recorder.finish(
                 self._machine,
                 self._now_ms(),
-                ended_by=self.ended_by,
+                ended_by="caller" if handed_over else self.ended_by,
                 call_continues=self.call_continues,
             )
 
