@@ -14,6 +14,7 @@ import aiohttp
 import msgspec
 from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
+from app.simulator.twilio.media.tcp import new_socket
 from bench import stamps
 from bench.ledger import Call, Ledger
 from bench.model import now_ms
@@ -137,6 +138,7 @@ class Line(WSListener):
             f"ws://127.0.0.1:{port}{urlsplit(url).path}",
             extra_headers=self._headers(url, {}),
             websocket_handshake_timeout=10,
+            socket_factory=new_socket,
         )
 
     def _headers(self, url: str, form: dict[str, str]) -> dict[str, str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from aiohappyeyeballs import start_connection
+from aiohappyeyeballs import AddrInfoType, start_connection
 from picows import (
     WSCloseCode,
     WSFrame,
@@ -156,6 +156,28 @@ async def connect(
         raise ModelError("the model's server closed the connection during the handshake")
 
 
+class _DialedSocket(socket.socket):
+    """A TCP connection that the event loop does not watch any more when it is closed.
+
+    When the first write fails, because the peer has reset the connection, the transport of picows
+    (aiofastnet 1.2) gives the connection up, then has the loop watch it, then closes it. The loop
+    would go on watching the number of a closed file descriptor. The next connection with that
+    number, maybe a caller's, would hang or be refused.
+    """
+
+    @classmethod
+    def of(cls, address: AddrInfoType) -> "_DialedSocket":
+        """A socket for an address of `getaddrinfo`."""
+        return cls(*address[:3])
+
+    def close(self) -> None:
+        if self.fileno() != -1:
+            # RuntimeError: the loop has ended. NotImplementedError: the loop of Windows.
+            with suppress(RuntimeError, NotImplementedError):
+                asyncio.get_running_loop().remove_reader(self)
+        super().close()
+
+
 class _PicowsSocket(WSListener):
     def __init__(
         self,
@@ -233,7 +255,9 @@ class _PicowsSocket(WSListener):
         when the handshake is cancelled."""
         loop = asyncio.get_running_loop()
         addresses = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
-        self._tcp = await start_connection(addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_S)
+        self._tcp = await start_connection(
+            addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_S, socket_factory=_DialedSocket.of
+        )
         self._tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return self._tcp
 

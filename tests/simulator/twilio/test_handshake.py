@@ -1,6 +1,8 @@
 """The handshake of a media stream: URLs that are not allowed, refusals, timeouts."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -89,3 +91,24 @@ async def test_a_handshake_that_is_cut_off(bridge: TinyBridge) -> None:
         bridge.cut_off()
         await call.wait_ended()
     assert call.error_codes == [31920]
+
+
+async def test_hanging_up_as_the_socket_connects_costs_the_next_call_nothing(
+    line: PhoneLine, bridge: TinyBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = asyncio.get_running_loop()
+    connect = loop.sock_connect
+
+    async def connect_and_hang_up(tcp: Any, address: Any) -> None:
+        await connect(tcp, address)
+        if call.requests:  # the webhook's answer is there: this is the media socket
+            call.hang_up()
+
+    monkeypatch.setattr(loop, "sock_connect", connect_and_hang_up)
+    call = line.ring()
+    await call.wait_ended()
+    assert (call.streams, call.errors) == ([], [])
+    monkeypatch.undo()
+    following = await line.call()
+    await following.wait_connected()
+    assert following.errors == []

@@ -11,6 +11,7 @@ from hashlib import sha1
 from typing import Any
 
 import pytest
+from aiohappyeyeballs import start_connection
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 from websockets.server import ServerProtocol
@@ -23,6 +24,7 @@ from app.wires.realtime.socket import RealtimeSocket
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TOO_BIG = "the model sent a message above the limit of 16 MiB"
 BROKEN = "the model broke the WebSocket protocol: "
+RESET = struct.pack("ii", 1, 0)  # of SO_LINGER: closing resets the connection
 Then = Callable[[asyncio.StreamWriter], None]
 
 
@@ -38,7 +40,7 @@ def frame(first: int, payload: bytes = b"") -> bytes:
 
 def reset(writer: asyncio.StreamWriter) -> None:
     peer: socket.socket = writer.get_extra_info("socket")
-    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
     writer.transport.abort()
 
 
@@ -200,6 +202,32 @@ async def test_a_failed_handshake_raises_and_leaves_nothing_open(answer: bytes) 
             await peer.connects(f"ws://{host}:{port}")
         gc.collect()
     assert (peer.lost, peer.unhandled) == ([], [])
+
+
+async def test_a_connection_that_is_reset_at_once_costs_the_next_one_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def reset_it() -> None:
+            peer, _ = listening.accept()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            peer.close()
+
+        async def dial_and_be_reset(*args: Any, **options: Any) -> socket.socket:
+            dialed = await start_connection(*args, **options)
+            asyncio.get_running_loop().call_soon(reset_it)  # just before the first write
+            return dialed
+
+        monkeypatch.setattr(f"{client.__name__}.start_connection", dial_and_be_reset)
+        with pytest.raises(ModelError, match="closed the connection during the handshake"):
+            await Peer().connects(f"ws://127.0.0.1:{listening.getsockname()[1]}")
+        monkeypatch.undo()
+    async with server(sends(frame(0x81, b"{}") + b"\x88\x02\x03\xe8")) as url:
+        peer = Peer()  # its socket gets the file descriptor of the reset one
+        await peer.connects(url)
+        await peer.lost_reason()
+    assert peer.messages == [b"{}"]
 
 
 @pytest.mark.parametrize("held", [[], [b"b"], [b"b", b"c" * 300, b"d" * 70_000]])

@@ -23,6 +23,7 @@ from picows import (
 from picows.url import WSParsedURL
 
 from app.simulator.twilio.media.playback import BYTES_PER_MS, PlaybackClock
+from app.simulator.twilio.media.tcp import new_socket
 from app.simulator.twilio.media.wire import Clear, Mark, Media, StreamFault, decode
 from app.simulator.twilio.network import FRAME_MS, Link, Network, Pacer, now_ms
 from app.simulator.twilio.webhook import BridgeClient
@@ -201,10 +202,8 @@ class MediaStream(WSListener):
 
     # --- the handshake ----------------------------------------------------------------------
 
-    def _new_socket(self, _url: WSParsedURL) -> socket.socket:
-        family = socket.AF_INET6 if ":" in _url.host else socket.AF_INET
-        self._socket = socket.socket(family, socket.SOCK_STREAM)
-        self._socket.setblocking(False)
+    def _new_socket(self, url: WSParsedURL) -> socket.socket:
+        self._socket = new_socket(url)
         return self._socket
 
     async def _handshake(
