@@ -20,8 +20,8 @@ router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent / "page"
 #: What a softphone, or listening in, loads when it begins.
-WORKLETS = {"speaker.js", "phone_worklet.js"}
-#: The views. The module of each has its name; `views.js` loads it when it is first opened.
+WORKLETS = {"worklets.js"}
+#: The views. The module of each has its name; `main.js` loads it when it is first opened.
 VIEWS = ("start", "call", "days")
 
 # Nothing but the files of this service: no inline script or style, no frame around the page.
@@ -94,7 +94,16 @@ def modules_of(entry: str) -> set[str]:
 
 def first_load_bytes(view: str) -> int:
     """What a browser loads when it opens the page at a view, compressed."""
-    modules = modules_of("main.js") | modules_of(f"{view}.js")
+    return _compressed_bytes(modules_of("main.js") | modules_of(f"{view}.js"))
+
+
+def whole_load_bytes() -> int:
+    """What a browser loads when it opens every view, calls and listens in, compressed."""
+    entries = ("main.js", *(f"{view}.js" for view in VIEWS), *WORKLETS)
+    return _compressed_bytes(set[str]().union(*map(modules_of, entries)))
+
+
+def _compressed_bytes(modules: set[str]) -> int:
     return sum(len(files()[name].compressed) for name in modules | _FRAME)
 
 

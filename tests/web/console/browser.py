@@ -6,7 +6,7 @@ CHROMIUM names the browser; else the system's is taken, or the one that Playwrig
 import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -36,7 +36,20 @@ def reason_to_skip() -> str:
     return "no Chromium was found; install one, or name it in CHROMIUM"
 
 
-needs_browser = pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip())
+#: What the tests of a module need that share one browser: it belongs to one event loop.
+IN_BROWSER = [
+    pytest.mark.skipif(bool(reason_to_skip()), reason=reason_to_skip()),
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.timeout(120),
+]
+
+#: How people see the page: theme, width, and the colours that their system forces.
+LOOKS: tuple[dict[str, Any], ...] = (
+    {"color_scheme": "dark", "width": 1280},
+    {"color_scheme": "light", "width": 320},
+    {"color_scheme": "dark", "width": 320, "forced_colors": "active"},
+    {"color_scheme": "light", "width": 320, "forced_colors": "active", "reduced_motion": "reduce"},
+)
 
 
 class Browsing:
@@ -84,24 +97,46 @@ class Browsing:
         look = f"const look = () => {condition} ? done() : setTimeout(look, 20); look();"
         await self.page.evaluate(f"new Promise((done) => {{ {look} }})")
 
-    async def check_access(self) -> None:
+    async def see(self, look: dict[str, Any]) -> None:
+        """See the page like this; one of `LOOKS`."""
+        media = {name: value for name, value in look.items() if name != "width"}
+        unset = {"forced_colors": "none", "reduced_motion": "no-preference"}
+        await self.page.emulate_media(**{**unset, **media})
+        await self.page.set_viewport_size({"width": look["width"], "height": 720})
+
+    async def check_looks(self) -> None:
+        """The view is accessible in all looks."""
+        for look in LOOKS:
+            await self.see(look)
+            await self.check_access(str(look))
+
+    async def check_access(self, look: str = "") -> None:
         """No rule of axe's is broken, and nothing is wider than the screen."""
+        if await self._evaluate("typeof axe") == "undefined":  # once a page
+            await self._evaluate(f"{_axe()}\n; 0")
+        broken = await self._evaluate(_AXE_RUN)
+        assert not broken, (look, broken)
+        widths = "[document.documentElement.scrollWidth, innerWidth]"
+        scroll_width, inner_width = await self.page.evaluate(widths)
+        assert scroll_width <= inner_width, look
+
+    async def _evaluate(self, expression: str) -> Any:
+        """The value of an expression that the page's policy forbids, such as one of `eval`."""
         devtools = await self.page.context.new_cdp_session(self.page)
         answer = await devtools.send(
             "Runtime.evaluate",
-            {"expression": f"{_axe()}\n; axe.run(document)", "awaitPromise": True,
-             "returnByValue": True, "allowUnsafeEvalBlockedByCSP": True},
+            {"expression": expression, "awaitPromise": True, "returnByValue": True,
+             "allowUnsafeEvalBlockedByCSP": True},
         )  # fmt: skip
+        await devtools.detach()
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
-        results = answer["result"]["value"]
-        broken = [
-            (rule["id"], [node["html"][:200] for node in rule["nodes"][:3]])
-            for rule in results["violations"]
-        ]
-        assert not broken, broken
-        widths = "[document.documentElement.scrollWidth, innerWidth]"
-        scroll_width, inner_width = await self.page.evaluate(widths)
-        assert scroll_width <= inner_width
+        return answer["result"]["value"]
+
+
+_AXE_RUN = """
+axe.run(document, {resultTypes: ["violations"]}).then(({violations}) => violations.map(
+  ({id, nodes}) => [id, nodes.slice(0, 3).map(({html}) => html.slice(0, 200))]))
+"""
 
 
 @cache
@@ -112,12 +147,29 @@ def _axe() -> str:
     return script.read_text(encoding="utf-8")
 
 
+class SharedBrowser:
+    """One browser for all tests of a process. The first test that needs it starts it."""
+
+    def __init__(self) -> None:
+        self._open = AsyncExitStack()
+        self._browser: Any = None
+
+    async def browser(self) -> Any:
+        if self._browser is None or not self._browser.is_connected():
+            self._browser = await self._open.enter_async_context(launched())
+        return self._browser
+
+    async def close(self) -> None:
+        await self._open.aclose()
+
+
+#: Set while tests run that share a browser.
+shared: list[SharedBrowser] = []
+
+
 @asynccontextmanager
-async def browsing(
-    url: str, token: str, args: Sequence[str] = (), **options: Any
-) -> AsyncIterator[Browsing]:
-    """A page of a fresh browser. `args`: of its command line. `options`: of the browser's context,
-    such as `color_scheme`."""
+async def launched(args: Sequence[str] = ()) -> AsyncIterator[Any]:
+    """A fresh browser. `args`: of its command line."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -126,9 +178,24 @@ async def browsing(
             args=["--no-sandbox", "--disable-dev-shm-usage", *args],
         )
         try:
-            context = await browser.new_context(**options)
-            browsing = Browsing(await context.new_page(), url, token)
-            yield browsing
-            assert browsing.faults == [], browsing.faults
+            yield browser
         finally:
             await browser.close()
+
+
+@asynccontextmanager
+async def browsing(
+    url: str, token: str, args: Sequence[str] = (), **options: Any
+) -> AsyncIterator[Browsing]:
+    """A page of a browser: of the shared one, or of a fresh one if it needs `args`. `options`: of
+    the browser's context, such as `color_scheme`. Nothing is kept from one context to the next."""
+    async with AsyncExitStack() as ending:
+        if shared and not args:
+            browser = await shared[0].browser()
+        else:
+            browser = await ending.enter_async_context(launched(args))
+        context = await browser.new_context(**options)
+        ending.push_async_callback(context.close)
+        browsing = Browsing(await context.new_page(), url, token)
+        yield browsing
+        assert browsing.faults == [], browsing.faults

@@ -115,7 +115,7 @@ def test_a_call_that_left_nothing_has_a_page_too() -> None:
 
 
 def test_third_party_code_comes_with_its_licences() -> None:
-    assert "Preact" in blocks(page_of(whole(pizza_call())))["licences"]
+    assert "preact" in blocks(page_of(whole(pizza_call())))["licences"]
 
 
 def hostile(text: str) -> WholeCall:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tests.records.report.recorded_call import pizza_call
-from tests.web.console.browser import browsing, needs_browser
+from tests.web.console.browser import IN_BROWSER, browsing
 from tests.web.console.test_call_file import saved
 from tests.web.console.test_console import console, keep
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = IN_BROWSER
 
 
 async def test_the_files_of_a_past_call_are_saved_and_its_page_opens(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ async def test_a_view_is_loaded_when_it_is_opened_and_a_failure_is_said() -> Non
         it.page.on("request", lambda request: loaded.append(request.url.rpartition("/")[2]))
         await it.open()
         await it.role("list", "Past calls").wait_for(state="attached")
-        assert "start.js" in loaded and not {"call.js", "listen.js", "days.js"} & {*loaded}
+        assert "start.js" in loaded and not {"call.js", "acts.js", "days.js"} & {*loaded}
         await it.page.route("**/days.js", lambda route: route.abort())
         await it.role("link", "Over time").click()
         await it.role("heading", "This page could not be loaded.").wait_for()

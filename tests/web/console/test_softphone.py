@@ -14,9 +14,9 @@ from app.simulator.realtime.script import Turn
 from tests.service.test_service_softphone import NO_ACCOUNT
 from tests.service.transfer_world import DESK, Agent, desk, outcomes, transfer_reply
 from tests.service.world import API_TOKEN, World, names, noise, world
-from tests.web.console.browser import Browsing, browsing, needs_browser
+from tests.web.console.browser import IN_BROWSER, Browsing, browsing
 
-pytestmark = [needs_browser, pytest.mark.timeout(120)]
+pytestmark = IN_BROWSER
 
 INF = float("inf")
 STORY = Reply("Once upon a time there was a telephone.", audio=noise(40_000, "story"), speed=INF)

@@ -1,9 +1,10 @@
-// What can be done on a live call.
+// What can be done on a live call: speak into it, transfer it, hang up, and listen in.
 
-import { callPath, post } from "./api.js";
-import { html, useRef, useState } from "./lib.js";
-import { Listen } from "./listen.js";
+import { ApiError, callPath, post, request } from "./api.js";
+import { html, useEffect, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
+
+const LISTEN_HZ = 8000;
 
 export function Acts({ callSid, agent, muted }) {
   const [answer, setAnswer] = useState(null);
@@ -71,5 +72,66 @@ export function Acts({ callSid, agent, muted }) {
       ${agent?.listen_in && html`<${Listen} callSid=${callSid} muted=${muted} />`}
       <p class=${answer?.failed ? "fault" : "done"} role="status">${answer?.text}</p>
     </section>
+  `;
+}
+
+/** Play a call's sound until `signal` is aborted, or there is nothing more to hear. */
+async function play(callSid, context, signal, onSound) {
+  const answer = await request(callPath(callSid, "/listen"), { signal });
+  await context.audioWorklet.addModule("console/worklets.js");
+  const speaker = new AudioWorkletNode(context, "speaker", { outputChannelCount: [2] });
+  speaker.connect(context.destination);
+  const reader = answer.body.getReader();
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    onSound();
+    speaker.port.postMessage(value, [value.buffer]);
+  }
+}
+
+/** Listening in: a stream of sound by fetch, with the token, played by a worklet. */
+function Listen({ callSid, muted }) {
+  const [state, setState] = useState("off"); // off, opening, on
+  const [fault, setFault] = useState("");
+  const own = useRef(null);
+
+  const stop = () => {
+    own.current?.abort();
+    own.current = null;
+  };
+  useEffect(() => stop, [callSid]);
+
+  const start = async () => {
+    const ending = new AbortController();
+    own.current = ending;
+    setState("opening");
+    setFault("");
+    const context = new AudioContext({ sampleRate: LISTEN_HZ });
+    ending.signal.addEventListener("abort", () => context.close());
+    try {
+      await play(callSid, context, ending.signal, () => setState("on"));
+      if (!ending.signal.aborted) setFault(texts.listen.ended);
+    } catch (error) {
+      if (!ending.signal.aborted) {
+        setFault(error instanceof ApiError ? error.message : texts.listen.failed);
+      }
+    } finally {
+      ending.abort();
+      if (own.current === ending) own.current = null;
+      if (own.current === null) setState("off");
+    }
+  };
+  const words = texts.listen;
+  const said = state === "on" ? (muted ? words.muted : words.on) : fault;
+  return html`
+    <button
+      type="button"
+      aria-pressed=${state === "off" ? "false" : "true"}
+      onClick=${state === "off" ? start : stop}
+    >
+      ${words.button}
+    </button>
+    <p class=${fault && state !== "on" ? "fault" : "done"} role="status">${said}</p>
   `;
 }

@@ -3,14 +3,14 @@
 import { Acts } from "./acts.js";
 import { callPath, download, get } from "./api.js";
 import { person } from "./format.js";
-import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
+import { html, useEffect, useMemo, useRef, useState, useValue } from "./lib.js";
 import { connected, liveCalls, liveTurns } from "./live.js";
 import { OneCall } from "./one_call.js";
 import { outcomeOf, State } from "./outcome.js";
 import { Recording } from "./recording.js";
 import { saveJson } from "./save.js";
 import { texts } from "./texts.js";
-import { mergedTurns, turnsOf } from "./turns.js";
+import { mergedTurns, turnsOf } from "./transcript.js";
 
 const REFRESH_MS = 2000;
 // A long call's report takes the service a while: so much longer is the pause after it.
@@ -45,7 +45,8 @@ export function CallView({ callSid, agent }) {
     }
   };
 
-  const card = liveCalls.value.get(callSid);
+  const card = useValue(liveCalls, (calls) => calls.get(callSid));
+  const online = useValue(connected);
   const lives = Boolean(card);
   useEffect(() => {
     if (!lives) {
@@ -74,7 +75,7 @@ export function CallView({ callSid, agent }) {
     if (number) document.title = number;
   }, [number]);
 
-  const turns = liveTurns.value;
+  const turns = useValue(liveTurns);
   const shown = useMemo(
     () => (lives ? mergedTurns(record, turns) : turnsOf(record, view)),
     [record, view, turns, lives],
@@ -85,7 +86,7 @@ export function CallView({ callSid, agent }) {
       <p><a href="#/">${texts.call.back}</a></p>`;
   }
   const plays = Boolean(record?.recording) && !lives;
-  const actable = lives || (record && LIVE.has(record.status) && connected.value);
+  const actable = lives || (record && LIVE.has(record.status) && online);
   const files = record ? filesOf(callSid, plays) : [];
   return html`
     <p class="back"><a href="#/">← ${texts.call.back}</a></p>

@@ -10,6 +10,7 @@ const RANGES = [7, 30, 90];
 const HEIGHT = 150;
 const LEFT = 66;
 const RIGHT = 14;
+const TOP = 14;
 const BOTTOM = 24;
 const WIDTH = 480;
 const MOST_LABELS = 6;
@@ -119,7 +120,7 @@ function Chart({ title, hint, days, lines = [], bars = [], format, axis = format
   const top = roundUp(highest, format === String);
   const step = (WIDTH - LEFT - RIGHT) / days.length;
   const x = (number) => LEFT + step * (number + 0.5);
-  const y = (value) => 8 + (1 - value / top) * (HEIGHT - BOTTOM - 8);
+  const y = (value) => TOP + (1 - value / top) * (HEIGHT - BOTTOM - TOP);
   const every = Math.ceil(days.length / MOST_LABELS);
   const series = lines.length ? lines : bars;
   return html`

@@ -14,7 +14,6 @@ import {
   toolText,
 } from "./timeline_texts.js";
 import { unheardParts } from "./lanes.js";
-import { hatch, outline, peaksOf } from "./waveform.js";
 
 const words = texts.timeline;
 const TICKS_MS = [100, 200, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000, 300_000, 600_000, 3_600_000];
@@ -27,6 +26,8 @@ const FLAG_PX = 12; // beside a flag's name
 const CHARACTER_PX = 6.6; // of a bold one, about
 const LEAST_LABEL_PX = 70;
 const LATE_MS = 100;
+const OUTLINE_STEP_PX = 1.5;
+const HATCH_PX = 6;
 
 export function Drawing({ view, lives, lanes, height, part, endMs }) {
   return useMemo(() => {
@@ -207,4 +208,45 @@ function Note({ note, lane, x }) {
       ? html`<text x=${x} y=${middle + 4} text-anchor="middle">${note.text}</text>`
       : html`<path d=${`M${x} ${middle - 5}l5 5l-5 5l-5 -5Z`} />`}
   </g>`;
+}
+
+/** The bytes of one side of a waveform; null: there is none. */
+function peaksOf(base64) {
+  return base64 ? Uint8Array.from(atob(base64), (character) => character.charCodeAt(0)) : null;
+}
+
+/**
+ * The outline of a waveform around its middle line.
+ * `cellPx`: how wide a peak is drawn. `part`: the stretch of the time axis. `half`: the height of a
+ * peak of full scale.
+ */
+function outline(peaks, cellPx, part, middle, half) {
+  const top = [];
+  const bottom = [];
+  const end = Math.min(part.width, peaks.length * cellPx - part.left);
+  for (let x = 0; x < end; x += OUTLINE_STEP_PX) {
+    const first = Math.floor((x + part.left) / cellPx);
+    const behind = Math.floor((x + part.left + OUTLINE_STEP_PX) / cellPx);
+    const last = Math.max(first + 1, Math.min(peaks.length, behind));
+    let peak = 0;
+    for (let at = first; at < last; at += 1) peak = Math.max(peak, peaks[at]);
+    const height = Math.max(0.4, (peak / 255) * half);
+    top.push(`${x.toFixed(1)} ${(middle - height).toFixed(1)}`);
+    bottom.push(`${x.toFixed(1)} ${(middle + height).toFixed(1)}`);
+  }
+  return top.length ? `M${top.join("L")}L${bottom.reverse().join("L")}Z` : "";
+}
+
+/** Lines from the lower left to the upper right, inside of a rectangle. */
+function hatch(x, y, width, height) {
+  let path = "";
+  for (let at = -height; at < width; at += HATCH_PX) {
+    const left = Math.max(0, at);
+    const right = Math.min(width, at + height);
+    if (right > left) {
+      path += `M${(x + left).toFixed(1)} ${(y + height - (left - at)).toFixed(1)}`;
+      path += `L${(x + right).toFixed(1)} ${(y + height - (right - at)).toFixed(1)}`;
+    }
+  }
+  return path;
 }

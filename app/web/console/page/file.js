@@ -7,7 +7,7 @@ import { OneCall } from "./one_call.js";
 import { outcomeOf } from "./outcome.js";
 import { save, saveJson } from "./save.js";
 import { texts } from "./texts.js";
-import { turnsOf } from "./turns.js";
+import { turnsOf } from "./transcript.js";
 import { unpacked } from "./unpacked.js";
 
 const block = (id) => document.getElementById(id)?.textContent ?? "";

@@ -41,7 +41,7 @@ export class Sound {
 
   /** Call it in the handler of a click: browsers let no page play by itself. */
   async open() {
-    await this.context.audioWorklet.addModule("console/phone_worklet.js");
+    await this.context.audioWorklet.addModule("console/worklets.js");
     const one = { numberOfInputs: 1, outputChannelCount: [1], channelCount: 1, channelCountMode: "explicit" };
     this.microphone = new AudioWorkletNode(this.context, "phone-microphone", one);
     this.earpiece = new AudioWorkletNode(this.context, "phone-earpiece", { ...one, numberOfInputs: 0 });

@@ -1,6 +1,6 @@
 // The softphone: talk with the agent from the page. A call goes on while other views are open.
 
-import { html, signal, useEffect, useState } from "./lib.js";
+import { html, signal, useEffect, useState, useValue } from "./lib.js";
 import { Line } from "./phone_line.js";
 import { devices, noMicrophone, reasonOf, Sound } from "./phone_sound.js";
 import { callAddress } from "./route.js";
@@ -146,7 +146,7 @@ function leaveFile() {
 }
 
 function Meter({ side, label }) {
-  const peak = levels[side].value;
+  const peak = useValue(levels[side]);
   const share = peak > 0 ? Math.max(0, 1 + (20 * Math.log10(peak)) / 50) : 0;
   return html`
     <label class="meter"><span>${label}</span><meter min="0" max="1" value=${share}></meter></label>
@@ -154,10 +154,11 @@ function Meter({ side, label }) {
 }
 
 function Choice({ name, label, found, then }) {
+  const device = useValue(chosen[name]);
   return html`
     <label>
       <span>${label}</span>
-      <select onChange=${choose(name, then)} value=${chosen[name].value}>
+      <select onChange=${choose(name, then)} value=${device}>
         <option value="">${texts.phone.defaultDevice}</option>
         ${found.map((each) => html`<option value=${each.deviceId}>${each.label || each.deviceId}</option>`)}
       </select>
@@ -165,9 +166,7 @@ function Choice({ name, label, found, then }) {
   `;
 }
 
-function Transfer() {
-  const { destination, reason, summary, said } = step.value;
-  const ringing = state.value === "ringing";
+function Transfer({ ringing, destination, reason, summary, said }) {
   const title = ringing ? texts.phone.rings(destination) : texts.phone.talks(destination);
   return html`
     <div class="rings" role="alert">
@@ -184,7 +183,13 @@ function Transfer() {
 }
 
 export function Softphone({ agent, shown, callSid: viewed }) {
-  const now = state.value;
+  const now = useValue(state);
+  const following = useValue(step);
+  const sid = useValue(callSid);
+  const failure = useValue(fault);
+  const remark = useValue(notice);
+  const { microphones, speakers } = useValue(known);
+  const recorded = useValue(file);
   const live = now !== "off" && now !== "over";
   const [listed, setListed] = useState(false);
   useEffect(() => {
@@ -206,13 +211,13 @@ export function Softphone({ agent, shown, callSid: viewed }) {
           ? html`<button type="button" class="danger" onClick=${hangUp}>${words.hangUp}</button>`
           : html`<button type="button" class="strong" onClick=${call}>${words.call}</button>`}
         <span role="status">${words.states[now]}</span>
-        ${callSid.value &&
-        callSid.value !== viewed &&
-        html`<a href=${callAddress(callSid.value)}>${words.record}</a>`}
+        ${sid &&
+        sid !== viewed &&
+        html`<a href=${callAddress(sid)}>${words.record}</a>`}
       </div>
-      <p class="fault" role="status">${fault.value}</p>
-      <p class="notice" role="status">${notice.value}</p>
-      ${step.value && html`<${Transfer} />`}
+      <p class="fault" role="status">${failure}</p>
+      <p class="notice" role="status">${remark}</p>
+      ${following && html`<${Transfer} ringing=${now === "ringing"} ...${following} />`}
       ${live &&
       html`
         <div class="meters">
@@ -226,17 +231,17 @@ export function Softphone({ agent, shown, callSid: viewed }) {
         </div>
       `}
       <div class="devices">
-        <${Choice} name="microphone" label=${words.microphone} found=${known.value.microphones} then=${hear} />
-        <${Choice} name="speaker" label=${words.speaker} found=${known.value.speakers} then=${speak} />
+        <${Choice} name="microphone" label=${words.microphone} found=${microphones} then=${hear} />
+        <${Choice} name="speaker" label=${words.speaker} found=${speakers} then=${speak} />
         <label>
           <span>${words.file}</span>
           <input type="file" accept="audio/wav,audio/x-wav,.wav" onChange=${chooseFile} />
         </label>
       </div>
-      ${file.value &&
+      ${recorded &&
       html`
         <p class="chosen">
-          <bdi>${file.value.name}</bdi>
+          <bdi>${recorded.name}</bdi>
           ${now === "connected" &&
           html`<button type="button" class="quiet" onClick=${hear}>${words.again}</button>`}
           <button type="button" class="quiet" onClick=${leaveFile}>${words.noWav}</button>

@@ -1,7 +1,8 @@
-// What was said, as it was heard. What was not heard is struck through.
+// What was said, as it was heard: the lines of the transcript, from a call's record and what is
+// measured of it. What was not heard is struck through.
 
 import { length } from "./format.js";
-import { computed, html, useEffect, useMemo, useRef, useState } from "./lib.js";
+import { html, useEffect, useRef, useState, useValue } from "./lib.js";
 import { texts } from "./texts.js";
 import { Time } from "./time.js";
 import { gapText, toolText } from "./timeline_texts.js";
@@ -21,14 +22,9 @@ export function Transcript({ turns, at, onSeek, lives }) {
   useEffect(() => {
     if (lives && following.current) log.current.scrollTop = log.current.scrollHeight;
   }, [turns.length, last?.heard, lives]);
-  const playing = useMemo(
-    () =>
-      computed(() => {
-        const ms = at.value;
-        return ms === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= ms);
-      }),
-    [turns, at],
-  ).value;
+  const playing = useValue(at, (ms) =>
+    ms === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= ms),
+  );
   useEffect(() => {
     const line = log.current.querySelector(".playing");
     if (line) {
@@ -96,4 +92,47 @@ function Clipped({ text }) {
   const rest = words.more(text.length - LONGEST);
   return html`${text.slice(0, LONGEST)}
     <button type="button" class="quiet" onClick=${() => setWhole(true)}>${rest}</button>`;
+}
+
+/** Of a live call: what its record had, and over that what is heard right now. */
+export function mergedTurns(record, live) {
+  const ids = new Set([...live.values()].map((turn) => turn.item_id));
+  const before = (record?.transcript ?? [])
+    .filter((turn) => !ids.has(turn.item_id))
+    .map((turn) => ({ ...turn, heard: turn.text, unheard: "" }));
+  const now = [...live.values()].sort((a, b) => a.position - b.position);
+  return [...before, ...now];
+}
+
+/** Of a call that ended: its record, and from its report what was not heard, and when it was
+ * without the agent. */
+export function turnsOf(record, view) {
+  const measured = new Map((view?.turns ?? []).map((turn) => [turn.item_id, turn]));
+  const tools = new Map((view?.tools ?? []).map((tool) => [tool.call_id, tool]));
+  const recorded = (record?.transcript ?? []).map((turn) => {
+    const found = measured.get(turn.item_id);
+    const tool = turn.role === "tool" ? tools.get(turn.item_id) : undefined;
+    return {
+      ...turn,
+      heard: turn.text,
+      unheard: found?.unheard ?? "",
+      interrupted: found?.interrupted ?? false,
+      at_ms: found?.from_ms ?? tool?.from_ms ?? turn.at_ms,
+      tool,
+    };
+  });
+  const ids = new Set(recorded.map((turn) => turn.item_id));
+  const unheard = [...measured.values()]
+    .filter((turn) => turn.role === "assistant" && !ids.has(turn.item_id) && turn.unheard)
+    .map((turn) => ({ ...turn, at_ms: turn.from_ms, extra: {} }));
+  const coughs = [...measured.values()]
+    .filter((turn) => turn.false_interruption && !ids.has(turn.item_id))
+    .map((turn) => ({ ...turn, at_ms: turn.from_ms, extra: { interruption: "false" } }));
+  const gaps = (view?.gaps ?? []).map((gap) => ({
+    role: "line",
+    item_id: `gap ${gap.from_ms}`,
+    at_ms: gap.from_ms,
+    gap,
+  }));
+  return [...recorded, ...unheard, ...coughs, ...gaps].sort((a, b) => a.at_ms - b.at_ms);
 }

@@ -1,6 +1,7 @@
-// The softphone's audio worklets: the microphone as frames of µ-law, and the agent's audio.
+// The audio worklets. Of the softphone: the microphone as frames of µ-law, and the agent's audio. Of
+// listening in: both sides of a call.
 //
-// The line has 8000 Hz, the browser its own rate. Both directions are resampled here, with a
+// The softphone's line has 8000 Hz, the browser its own rate. Both directions are resampled here, with a
 // windowed sinc: no piece of audio is resampled by itself, so there is no click between pieces.
 
 const HZ = 8000;
@@ -226,5 +227,58 @@ class Earpiece extends AudioWorkletProcessor {
   }
 }
 
+const START_S = 0.25; // in store before the speaker begins to play
+const MOST_S = 1; // more than this is late: it is skipped
+// How far each side is from the middle: the caller to the left, the agent to the right.
+const NEAR = 1;
+const FAR = 0.5;
+
+/** Plays bytes of µ-law as they come, of the caller and the agent by turns. */
+class Speaker extends AudioWorkletProcessor {
+  constructor() {
+    super();
+    this.pieces = [];
+    this.at = 0; // in the first piece
+    this.stored = 0; // bytes
+    this.playing = false;
+    this.port.onmessage = ({ data }) => {
+      if (!data.length) return;
+      this.pieces.push(data);
+      this.stored += data.length;
+      if (this.stored > 2 * MOST_S * sampleRate) {
+        while (this.stored > 2 * START_S * sampleRate + 1) this.pair();
+      }
+    };
+  }
+
+  /** A sample of each side. */
+  pair() {
+    return [this.next(), this.next()];
+  }
+
+  next() {
+    const sample = SAMPLES[this.pieces[0][this.at]];
+    this.at += 1;
+    this.stored -= 1;
+    if (this.at >= this.pieces[0].length) {
+      this.pieces.shift();
+      this.at = 0;
+    }
+    return sample;
+  }
+
+  process(_inputs, [[left, right]]) {
+    const enough = this.stored >= 2 * START_S * sampleRate;
+    this.playing = this.stored > 1 && (this.playing || enough);
+    for (let to = 0; this.playing && to < left.length && this.stored > 1; to += 1) {
+      const [caller, agent] = this.pair();
+      left[to] = NEAR * caller + FAR * agent;
+      right[to] = FAR * caller + NEAR * agent;
+    }
+    return true;
+  }
+}
+
+registerProcessor("speaker", Speaker);
 registerProcessor("phone-microphone", Microphone);
 registerProcessor("phone-earpiece", Earpiece);
