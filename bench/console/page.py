@@ -125,6 +125,6 @@ async def measure() -> list[Figure]:
         Figure(f"{CALL_COUNT} live calls on the page, first paint, {RUNS} times",
                median(painted), max(painted), "ms", PAINT_MS),
         Figure(f"shown after it happened, {seen}; worst: p99", median(late), p99, "ms", LATE_MS),
-        Figure("weight of the start page, compressed; worst: of all views, softphone and sound",
+        Figure("weight of the start page, compressed; worst: of all views",
                float(first_load_bytes("start")), float(whole_load_bytes()), "bytes", PAGE_BYTES),
     ]  # fmt: skip

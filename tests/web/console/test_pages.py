@@ -98,7 +98,7 @@ def test_the_page_is_light_whatever_view_it_is_opened_at(view: str) -> None:
     assert pages.first_load_bytes(view) <= MOST_BYTES
 
 
-def test_all_views_together_are_light_with_the_softphone_and_listening_in() -> None:
+def test_all_views_together_are_light() -> None:
     assert pages.whole_load_bytes() <= MOST_BYTES_OF_ALL
 
 

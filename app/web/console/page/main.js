@@ -1,5 +1,5 @@
 // The page: signing in, its frame, and the view that the address names. A view is loaded when it is
-// first opened, with the modules that it alone needs, all at once.
+// first opened, with the modules that it alone needs.
 
 import { get } from "./api.js";
 import { html, render, signal, useEffect, useLayoutEffect, useRef, useState, useValue } from "./lib.js";
