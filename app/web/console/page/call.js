@@ -3,7 +3,7 @@
 import { Acts } from "./acts.js";
 import { callPath, download, get } from "./api.js";
 import { person } from "./format.js";
-import { html, useEffect, useMemo, useRef, useState, useValue } from "./lib.js";
+import { html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { connected, liveCalls, liveTurns } from "./live.js";
 import { OneCall } from "./one_call.js";
 import { outcomeOf, State } from "./outcome.js";
@@ -45,8 +45,8 @@ export function CallView({ callSid, agent }) {
     }
   };
 
-  const card = useValue(liveCalls, (calls) => calls.get(callSid));
-  const online = useValue(connected);
+  const card = liveCalls.value.get(callSid);
+  const online = connected.value;
   const lives = Boolean(card);
   useEffect(() => {
     if (!lives) {
@@ -75,7 +75,7 @@ export function CallView({ callSid, agent }) {
     if (number) document.title = number;
   }, [number]);
 
-  const turns = useValue(liveTurns);
+  const turns = liveTurns.value;
   const shown = useMemo(
     () => (lives ? mergedTurns(record, turns) : turnsOf(record, view)),
     [record, view, turns, lives],

@@ -2,7 +2,7 @@
 // line has the whole state, so nothing is missed.
 
 import { ApiError, request } from "./api.js";
-import { signal } from "./lib.js";
+import { batch, signal } from "./lib.js";
 
 const FIRST_RETRY_MS = 500;
 const LAST_RETRY_MS = 10_000;
@@ -31,9 +31,11 @@ export function follow(callSid = "") {
 export function unfollow() {
   current?.abort();
   current = null;
-  connected.value = null;
-  liveCalls.value = new Map();
-  liveTurns.value = new Map();
+  batch(() => {
+    connected.value = null;
+    liveCalls.value = new Map();
+    liveTurns.value = new Map();
+  });
 }
 
 async function run(callSid, own) {
@@ -73,7 +75,7 @@ async function read(callSid, own) {
       stir();
       const lines = (rest + value).split("\n");
       rest = lines.pop();
-      lines.filter(Boolean).forEach((line) => take(JSON.parse(line)));
+      batch(() => lines.filter(Boolean).forEach((line) => take(JSON.parse(line))));
     }
   } finally {
     clearTimeout(timer);

@@ -2,7 +2,7 @@
 // first opened, with the modules that it alone needs.
 
 import { get } from "./api.js";
-import { html, render, signal, useEffect, useLayoutEffect, useRef, useState, useValue } from "./lib.js";
+import { html, render, signal, useEffect, useLayoutEffect, useRef, useState } from "./lib.js";
 import { connected, follow, unfollow } from "./live.js";
 import { route } from "./route.js";
 import { restore, signOut, token } from "./session.js";
@@ -25,7 +25,7 @@ const components = Object.fromEntries(Object.keys(VIEWS).map((name) => [name, si
 const softphone = signal(null);
 
 /** The component of a view, null while it is being loaded; and the softphone. */
-const useView = (name) => [useValue(components[name]), useValue(softphone)];
+const useView = (name) => [components[name].value, softphone.value];
 
 /** Load a view. One that failed is tried again. */
 async function load(name) {
@@ -50,8 +50,8 @@ function NotLoaded() {
 }
 
 function Frame() {
-  const { view, callSid } = useValue(route);
-  const open = useValue(connected);
+  const { view, callSid } = route.value;
+  const open = connected.value;
   const [View, Softphone] = useView(view);
   const [agent, setAgent] = useState(null); // its name and the destinations of transfers
   const first = useRef(true); // the page was just opened: its focus stays
@@ -90,7 +90,7 @@ function Frame() {
 }
 
 function Connection() {
-  const open = useValue(connected);
+  const open = connected.value;
   const state = open === null ? "opening" : open ? "open" : "lost";
   return html`
     <span class=${`connection ${state}`} role="status">${texts.connection[state]}</span>
@@ -98,7 +98,7 @@ function Connection() {
 }
 
 function Page() {
-  const key = useValue(token);
+  const key = token.value;
   return key ? html`<${Frame} key=${key} />` : html`<main class="narrow"><${SignIn} /></main>`;
 }
 

@@ -1,7 +1,7 @@
 // The form that asks for the token.
 
 import { get } from "./api.js";
-import { html, useState, useValue } from "./lib.js";
+import { html, useState } from "./lib.js";
 import { signIn, signOutReason } from "./session.js";
 import { texts } from "./texts.js";
 
@@ -23,7 +23,7 @@ export function SignIn() {
       setBusy(false);
     }
   };
-  const reason = useValue(signOutReason);
+  const reason = signOutReason.value;
   const alert = fault || reason;
   return html`
     <h1>${texts.signIn.title}</h1>

@@ -1,6 +1,6 @@
 // The softphone: talk with the agent from the page. A call goes on while other views are open.
 
-import { html, signal, useEffect, useState, useValue } from "./lib.js";
+import { html, signal, useEffect, useState } from "./lib.js";
 import { Line } from "./phone_line.js";
 import { devices, noMicrophone, reasonOf, Sound } from "./phone_sound.js";
 import { callAddress } from "./route.js";
@@ -146,7 +146,7 @@ function leaveFile() {
 }
 
 function Meter({ side, label }) {
-  const peak = useValue(levels[side]);
+  const peak = levels[side].value;
   const share = peak > 0 ? Math.max(0, 1 + (20 * Math.log10(peak)) / 50) : 0;
   return html`
     <label class="meter"><span>${label}</span><meter min="0" max="1" value=${share}></meter></label>
@@ -154,7 +154,7 @@ function Meter({ side, label }) {
 }
 
 function Choice({ name, label, found, then }) {
-  const device = useValue(chosen[name]);
+  const device = chosen[name].value;
   return html`
     <label>
       <span>${label}</span>
@@ -183,13 +183,13 @@ function Transfer({ ringing, destination, reason, summary, said }) {
 }
 
 export function Softphone({ agent, shown, callSid: viewed }) {
-  const now = useValue(state);
-  const following = useValue(step);
-  const sid = useValue(callSid);
-  const failure = useValue(fault);
-  const remark = useValue(notice);
-  const { microphones, speakers } = useValue(known);
-  const recorded = useValue(file);
+  const now = state.value;
+  const following = step.value;
+  const sid = callSid.value;
+  const failure = fault.value;
+  const remark = notice.value;
+  const { microphones, speakers } = known.value;
+  const recorded = file.value;
   const live = now !== "off" && now !== "over";
   const [listed, setListed] = useState(false);
   useEffect(() => {

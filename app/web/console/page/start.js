@@ -2,7 +2,7 @@
 
 import { get } from "./api.js";
 import { clock, length, money, person, when, zone } from "./format.js";
-import { html, signal, useEffect, useRef, useState, useValue } from "./lib.js";
+import { html, signal, useEffect, useRef, useState } from "./lib.js";
 import { ended, liveCalls } from "./live.js";
 import { outcomeOf, State } from "./outcome.js";
 import { callAddress } from "./route.js";
@@ -34,7 +34,7 @@ function Live() {
     const timer = setInterval(() => (now.value = Date.now()), 1000);
     return () => clearInterval(timer);
   }, []);
-  const calls = [...useValue(liveCalls).values()].sort((a, b) => b.began_s - a.began_s);
+  const calls = [...liveCalls.value.values()].sort((a, b) => b.began_s - a.began_s);
   return html`
     <section aria-labelledby="live">
       <h2 id="live">${texts.start.live} <span class="count">${calls.length || ""}</span></h2>
@@ -47,7 +47,7 @@ function Live() {
 }
 
 function LiveItem({ call }) {
-  const age = useValue(now) - call.began_s * 1000;
+  const age = now.value - call.began_s * 1000;
   return html`
     <li>
       <a class="call live" href=${callAddress(call.call_sid)}>
@@ -91,7 +91,7 @@ function Past() {
     return () => clearTimeout(timer);
   }, [search, day, outcome]);
 
-  const over = useValue(ended);
+  const over = ended.value;
   useEffect(() => {
     if (!over || pages.calls.length > PAGE) return undefined; // do not take older pages away
     const timers = WRITTEN_MS.map((ms) => setTimeout(() => load(null, true), ms));
@@ -99,7 +99,7 @@ function Past() {
   }, [over]);
 
   const change = (name) => (event) => setFilter({ ...filter, [name]: event.currentTarget.value });
-  const live = useValue(liveCalls);
+  const live = liveCalls.value;
   const calls = pages.calls.filter((call) => OVER.has(call.status) || !live.has(call.call_sid));
   const filtered = search || day || outcome;
   const failed = pages.state !== "busy" && pages.state !== "read";

@@ -3,7 +3,7 @@
 import { Drawing } from "./drawing.js";
 import { length } from "./format.js";
 import { axisEnd, lanesOf, unheardParts, Window } from "./lanes.js";
-import { html, useEffect, useLayoutEffect, useMemo, useRef, useState, useValue } from "./lib.js";
+import { html, useEffect, useLayoutEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
 import { Time } from "./time.js";
 import {
@@ -132,7 +132,7 @@ function Lanes({ view, lives, at, onSeek }) {
 
 /** Where the recording plays. While it does, it is kept in sight. */
 function Head({ at, scale, height, scroller }) {
-  const ms = useValue(at);
+  const ms = at.value;
   useEffect(() => {
     const box = scroller.current;
     if (ms === null || box.scrollWidth <= box.clientWidth) return;

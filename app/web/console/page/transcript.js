@@ -2,7 +2,7 @@
 // measured of it. What was not heard is struck through.
 
 import { length } from "./format.js";
-import { html, useEffect, useRef, useState, useValue } from "./lib.js";
+import { computed, html, useEffect, useMemo, useRef, useState } from "./lib.js";
 import { texts } from "./texts.js";
 import { Time } from "./time.js";
 import { gapText, toolText } from "./timeline_texts.js";
@@ -22,9 +22,14 @@ export function Transcript({ turns, at, onSeek, lives }) {
   useEffect(() => {
     if (lives && following.current) log.current.scrollTop = log.current.scrollHeight;
   }, [turns.length, last?.heard, lives]);
-  const playing = useValue(at, (ms) =>
-    ms === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= ms),
-  );
+  const playing = useMemo(
+    () =>
+      computed(() => {
+        const ms = at.value;
+        return ms === null ? -1 : turns.findLastIndex((turn) => turn.at_ms <= ms);
+      }),
+    [turns, at],
+  ).value;
   useEffect(() => {
     const line = log.current.querySelector(".playing");
     if (line) {
