@@ -151,6 +151,30 @@ async def test_a_call_goes_on_at_another_replica_with_everything_heard(
         assert "record left open" not in dict(found)
 
 
+async def test_a_caller_who_hangs_up_while_handed_over_has_ended_the_call(
+    postgres_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = Agent()
+    async with replicas(RealtimeServer(agent.brain), postgres_url, redis_url, drain_seconds=0) as r:
+        call = await greeted(r)
+        asked, goes_on = asyncio.Event(), asyncio.Event()
+        resume = r[1].state.reconnects.resume
+
+        async def wait(*args: Any, **options: Any) -> Any:
+            asked.set()
+            await goes_on.wait()
+            return await resume(*args, **options)
+
+        monkeypatch.setattr(r[1].state.reconnects, "resume", wait)
+        stops(r)
+        await asked.wait()
+        call.hang_up()
+        goes_on.set()
+        record = await over(r, call)
+        assert (record["status"], record["ended_by"]) == ("completed", "caller")
+        assert len(call.streams) == 1
+
+
 # --- what is under way ----------------------------------------------------------------------------
 
 

@@ -27,4 +27,6 @@ class StreamSocket(socket.socket):
 def new_socket(url: WSParsedURL) -> StreamSocket:
     """A socket for picows, which connects it."""
     family = socket.AF_INET6 if ":" in url.host else socket.AF_INET
-    return StreamSocket(family, socket.SOCK_STREAM)
+    made = StreamSocket(family, socket.SOCK_STREAM)
+    made.setblocking(False)
+    return made
