@@ -38,13 +38,20 @@ def turn_row(call_sid: str, turn: TurnRow) -> Row:
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class Batch:
     """A batch of timeline entries. Its JSON takes an eighth of the memory when it is compressed."""
 
-    stored_s: float
     call_sid: str
     position: int
     entries: bytes
+
+
+def compressed(rows: Iterable[Row]) -> list[Batch]:
+    """Batches of timeline entries, to be kept. Run it in a thread: each takes 0.1 ms."""
+    return [
+        Batch(row["call_sid"], row["position"], zlib.compress(row["entries"].encode(), _LEVEL))
+        for row in rows
+    ]
 
 
 @dataclass(slots=True, eq=False)
@@ -68,7 +75,8 @@ class LiveRows:
     """
 
     def __init__(self) -> None:
-        self._batches: deque[_Batch] = deque(maxlen=MOST_BATCHES)
+        # With when each was stored.
+        self._batches: deque[tuple[float, Batch]] = deque(maxlen=MOST_BATCHES)
         self._calls: dict[str, _Call] = {}  # the one that was saved last is last
 
     def save_call(
@@ -107,12 +115,10 @@ class LiveRows:
                 call.turns.pop(position, None)
             call.turns |= {turn.position: turn for turn in turns}
 
-    def save_batches(self, rows: Iterable[Row], now_s: float) -> None:
+    def save_batches(self, batches: Iterable[Batch], now_s: float) -> None:
         """Batches of timeline entries were stored."""
-        for row in rows:
-            entries = zlib.compress(row["entries"].encode(), _LEVEL)
-            self._batches.append(_Batch(now_s, row["call_sid"], row["position"], entries))
-        while self._batches and now_s - self._batches[0].stored_s > BATCHES_S:
+        self._batches.extend((now_s, batch) for batch in batches)
+        while self._batches and now_s - self._batches[0][0] > BATCHES_S:
             self._batches.popleft()
 
     def batches(self) -> list[Row]:
@@ -123,7 +129,7 @@ class LiveRows:
                 "position": batch.position,
                 "entries": zlib.decompress(batch.entries).decode(),
             }
-            for batch in self._batches
+            for _, batch in self._batches
             if batch.call_sid in self._calls
         ]
 
