@@ -106,58 +106,60 @@ class RowWriter:
         logger.error("record refused by the database", extra=extra)
 
     async def _execute(self, work: Work, generation: int, connection: AsyncConnection) -> _Outcome:
+        # In one greenlet: SQLAlchemy starts another for each statement that is awaited.
+        return await connection.run_sync(self._execute_all, work, generation)
+
+    def _execute_all(self, connection: sa.Connection, work: Work, generation: int) -> _Outcome:
         if generation != self._database.generation:
             raise MadeAnew
         if self._is_postgres:
-            await connection.execute(END_IDLE)
+            connection.execute(END_IDLE)
         else:  # it reads first: the lock must not come too late
-            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
         outcome = _Outcome()
-        await self._write_calls(connection, work, outcome)
+        self._write_calls(connection, work, outcome)
         left_out, newer = outcome.outdated.keys() | outcome.deleted, outcome.newer
         for kind, group in groupby(work.parts, key=lambda item: item[0]):
             rows = [row for _, row in group if row["call_sid"] not in left_out]
             if newer:
                 older = [row for row in rows if row["call_sid"] in newer]
                 if kind is not Kind.REMOVED_TURN:  # whoever wrote since knows the turns
-                    await self._write_parts(connection, kind, older, replaces=False)
+                    self._write_parts(connection, kind, older, replaces=False)
                 rows = [row for row in rows if row["call_sid"] not in newer]
-            await self._write_parts(connection, kind, rows, replaces=True)
+            self._write_parts(connection, kind, rows, replaces=True)
         return outcome
 
-    async def _write_parts(
-        self, connection: AsyncConnection, kind: Kind, rows: list[Row], *, replaces: bool
+    def _write_parts(
+        self, connection: sa.Connection, kind: Kind, rows: list[Row], *, replaces: bool
     ) -> None:
         if kind is Kind.REMOVED_TURN:
-            await _execute_many(connection, DELETE_TURN, rows)
+            _execute_many(connection, DELETE_TURN, rows)
         elif kind is Kind.TIMELINE:
-            await _execute_many(connection, self._statements.insert_timeline(), rows)
+            _execute_many(connection, self._statements.insert_timeline(), rows)
         else:
             upsert = self._statements.upsert_turn(replaces=replaces)
-            await _execute_many(connection, upsert, rows)
+            _execute_many(connection, upsert, rows)
 
     # --- calls ---
 
-    async def _write_calls(
-        self, connection: AsyncConnection, work: Work, outcome: _Outcome
-    ) -> None:
+    def _write_calls(self, connection: sa.Connection, work: Work, outcome: _Outcome) -> None:
         changes = _changes(work)
         verdicts: list[Verdict] = []
-        locked = await self._lock(connection, list(changes))
+        locked = self._lock(connection, list(changes))
         for call_sid, change in changes.items():
             stored = locked.get(call_sid)
             if stored is None:
-                stored = await self._create(connection, work, change, outcome)
+                stored = self._create(connection, work, change, outcome)
             if stored is not None:
                 verdict = judge(work, change, stored, self._ownership.epoch(call_sid))
                 if verdict.newer:
-                    empty = await self._empty_columns(connection, call_sid)
+                    empty = self._empty_columns(connection, call_sid)
                     verdict = verdict.filling_in(empty)
                 if "transfers" in verdict.new:
-                    known = await _transfers(connection, call_sid)
+                    known = _transfers(connection, call_sid)
                     verdict.new["transfers"] = farthest(known or [], verdict.new["transfers"])
                 verdicts.append(verdict)
-        await self._update_calls(connection, work, verdicts)
+        self._update_calls(connection, work, verdicts)
         for verdict in verdicts:
             stored = verdict.stored
             if verdict.writes:
@@ -169,15 +171,15 @@ class RowWriter:
             if verdict.newer:
                 outcome.newer.add(stored.call_sid)
 
-    async def _lock(self, connection: AsyncConnection, call_sids: list[str]) -> dict[str, Stored]:
+    def _lock(self, connection: sa.Connection, call_sids: list[str]) -> dict[str, Stored]:
         if not call_sids:
             return {}
         named = self._statements.call_sids(call_sids)
-        found = await connection.execute(self._statements.calls(), named)
+        found = connection.execute(self._statements.calls(), named)
         return {row[0]: Stored(*row) for row in found.all()}
 
-    async def _create(
-        self, connection: AsyncConnection, work: Work, change: Change, outcome: _Outcome
+    def _create(
+        self, connection: sa.Connection, work: Work, change: Change, outcome: _Outcome
     ) -> Stored | None:
         """Create the row of a call that has none. Returns what another process created meanwhile;
         None: the row is created, or was deleted before."""
@@ -189,19 +191,17 @@ class RowWriter:
         row = {**change.whole, "epoch": change.epoch, "revision": 1}
         if change.owned is not None:
             row |= {"written_by": work.writer, "write_number": work.number}
-        if (await connection.execute(self._statements.insert_call(), row)).scalar() is not None:
+        if connection.execute(self._statements.insert_call(), row).scalar() is not None:
             outcome.revisions[call_sid] = 1
             return None
-        return (await self._lock(connection, [call_sid])).get(call_sid)
+        return self._lock(connection, [call_sid]).get(call_sid)
 
-    async def _empty_columns(self, connection: AsyncConnection, call_sid: str) -> set[str]:
+    def _empty_columns(self, connection: sa.Connection, call_sid: str) -> set[str]:
         query = self._statements.empty_columns()
-        found = (await connection.execute(query, {"this": call_sid})).mappings().one()
+        found = connection.execute(query, {"this": call_sid}).mappings().one()
         return {name for name, is_empty in found.items() if is_empty}
 
-    async def _update_calls(
-        self, connection: AsyncConnection, work: Work, verdicts: list[Verdict]
-    ) -> None:
+    def _update_calls(self, connection: sa.Connection, work: Work, verdicts: list[Verdict]) -> None:
         """Set the columns that change: one statement for all calls in which the same ones do."""
         touched: list[str] = []
         groups: dict[tuple[str, ...], list[Row]] = {}
@@ -219,16 +219,14 @@ class RowWriter:
         if touched:
             touch = self._statements.touch_calls(work.writer)
             named = self._statements.call_sids(touched)
-            await connection.execute(touch, {**named, "number": work.number})
+            connection.execute(touch, {**named, "number": work.number})
         for columns, rows in groups.items():
-            await _execute_many(connection, self._statements.update_call(columns), rows)
+            _execute_many(connection, self._statements.update_call(columns), rows)
 
 
-async def _execute_many(
-    connection: AsyncConnection, statement: sa.Executable, rows: list[Row]
-) -> None:
+def _execute_many(connection: sa.Connection, statement: sa.Executable, rows: list[Row]) -> None:
     for start in range(0, len(rows), _CHUNK_ROWS):
-        await connection.execute(statement, rows[start : start + _CHUNK_ROWS])
+        connection.execute(statement, rows[start : start + _CHUNK_ROWS])
 
 
 def _changes(work: Work) -> dict[str, Change]:
@@ -276,7 +274,7 @@ async def change_transfers(
         await connection.execute(END_IDLE)
     else:
         await connection.exec_driver_sql("BEGIN IMMEDIATE")
-    if (known := await _transfers(connection, call_sid)) is None:
+    if (known := await connection.run_sync(_transfers, call_sid)) is None:
         return None
     changed = change(known)
     values = {"transfers": changed, "revision": CALLS.c.revision + 1}
@@ -285,11 +283,11 @@ async def change_transfers(
     return changed
 
 
-async def _transfers(connection: AsyncConnection, call_sid: str) -> list[Row] | None:
+def _transfers(connection: sa.Connection, call_sid: str) -> list[Row] | None:
     """The transfers that are stored of a call, whose row is locked. None: there is no such call."""
     this = CALLS.c.call_sid == call_sid
     query = sa.select(CALLS.c.transfers).where(this).with_for_update()
-    found = (await connection.execute(query)).one_or_none()
+    found = connection.execute(query).one_or_none()
     if found is None:
         return None
     return found[0] if isinstance(found[0], list) else []
