@@ -6,18 +6,9 @@ Every label comes from a closed list of this module, and the tools' names from t
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any, get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from app.call import commands as do
@@ -28,6 +19,7 @@ from app.call.exits.built_in_tools import BUILT_IN, END_CALL
 from app.call.model_session import REPLACE_SESSION
 from app.records.response_clock import ResponseClock
 from app.records.watching import CallEnded, Selective, TransferEnded, Watched
+from app.web.exposition import Counter, Family, Histogram
 from app.wires.twilio.call import CallInfo
 
 OTHER = "other"
@@ -77,8 +69,6 @@ class Metrics:
         self._reported = turns.interruptible and turns.resume_false_interruptions
         self._legs: dict[str, _Leg] = {}  # by call SID
         self._registry = registry = CollectorRegistry()
-        # Else each counter has a second series, with the time of its creation.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         # Of all threads, those of the database too. Linux.
         ProcessCollector(registry=registry)
         live = Gauge("phone_agent_live_calls", "Calls that have not ended.", registry=registry)
@@ -86,52 +76,47 @@ class Metrics:
         self._calls = Counter(
             "phone_agent_calls",
             "Calls that ended.",
-            ("direction", "ended_by"),
-            registry=registry,
+            {"direction": DIRECTIONS, "ended_by": ENDED_BY},
         )
         self._response = Histogram(
             "phone_agent_response_seconds",
             "From the caller's last sound to the first byte sent of the agent's answer.",
             buckets=BUCKETS,
-            registry=registry,
         )
         self._interruptions = Counter(
             "phone_agent_interruptions",
             "Sounds of callers while the agent spoke, by what they were.",
-            ("verdict",),
-            registry=registry,
+            {"verdict": VERDICTS},
         )
         self._transfers = Counter(
             "phone_agent_transfers",
             "Attempts to transfer a caller to a human.",
-            ("outcome",),
-            registry=registry,
+            {"outcome": OUTCOMES},
         )
         self._lost = Counter(
             "phone_agent_model_sessions_lost",
             "Sessions with the model that ended during a call, or could not be opened.",
-            ("reason",),
-            registry=registry,
+            {"reason": REASONS},
         )
         self._silences = Counter(
             "phone_agent_silences",
             "Waits over 4 s in which nothing was heard.",
-            ("cause",),
-            registry=registry,
+            {"cause": CAUSES},
         )
         self._tool = Histogram(
             "phone_agent_tool_seconds",
             "Tool calls, from the model's call to its end.",
-            ("tool", "outcome"),
+            {"tool": self.tools, "outcome": TOOL_OUTCOMES},
             buckets=BUCKETS,
-            registry=registry,
         )
         self._cost = Counter(
             "phone_agent_cost_usd",
             "Cost of the calls that ended, as far as prices are known.",
-            registry=registry,
         )
-        self._show_all()
+        self._families: tuple[Family, ...] = (
+            self._calls, self._response, self._interruptions, self._transfers, self._lost,
+            self._silences, self._tool, self._cost,
+        )  # fmt: skip
         self._handlers: dict[type, Callable[[CallInfo, Any, float], None]] = {
             do.PlayAudio: self._played,
             do.ClearAudio: self._cleared,
@@ -166,28 +151,14 @@ class Metrics:
 
     def page(self) -> bytes:
         """All metrics in Prometheus' text format, see `CONTENT_TYPE`."""
-        return generate_latest(self._registry)
+        counted = "".join([family.text() for family in self._families])
+        return generate_latest(self._registry) + counted.encode()
 
     def watch(self, call: CallInfo, message: Watched, now_ms: float) -> None:
         """Count an event or a command of a call, or its end."""
         handle = self._handlers.get(type(message))
         if handle is not None:
             handle(call, message, now_ms)
-
-    def _show_all(self) -> None:
-        """Show every series from the start, so that the first count is an increase too."""
-        for labels in product(DIRECTIONS, ENDED_BY):
-            self._calls.labels(*labels)
-        for labels in product(self.tools, TOOL_OUTCOMES):
-            self._tool.labels(*labels)
-        for metric, values in (
-            (self._interruptions, VERDICTS),
-            (self._transfers, OUTCOMES),
-            (self._lost, REASONS),
-            (self._silences, CAUSES),
-        ):
-            for value in values:
-                metric.labels(value)
 
     # --- a leg ----------------------------------------------------------------------------------
 
@@ -202,14 +173,14 @@ class Metrics:
     def _call_ended(self, call: CallInfo, end: CallEnded, _now_ms: float) -> None:
         self._legs.pop(call.call_sid, None)
         direction = _of(DIRECTIONS, call.direction)
-        self._calls.labels(direction, _of(ENDED_BY, end.ended_by or "unanswered")).inc()
-        self._cost.inc(max(0.0, end.cost_usd))
+        self._calls.inc(direction, _of(ENDED_BY, end.ended_by or "unanswered"))
+        self._cost.inc(by=max(0.0, end.cost_usd))
 
     def _transfer_ended(self, _call: CallInfo, end: TransferEnded, _now_ms: float) -> None:
-        self._transfers.labels(_of(OUTCOMES, end.outcome)).inc()
+        self._transfers.inc(_of(OUTCOMES, end.outcome))
 
     def _silent(self, _call: CallInfo, silence: do.ReportSilence, _now_ms: float) -> None:
-        self._silences.labels(silence.cause).inc()
+        self._silences.inc(silence.cause)
 
     # --- the model's session ----------------------------------------------------------------------
 
@@ -229,11 +200,11 @@ class Metrics:
         else:
             reason = "expired" if "expired" in lost.reason else "closed"
         leg.session = False
-        self._lost.labels(reason).inc()
+        self._lost.inc(reason)
 
     def _decided(self, call: CallInfo, made: do.ReportDecision, _now_ms: float) -> None:
         if made.decision == REPLACE_SESSION:
-            self._lost.labels("replaced").inc()
+            self._lost.inc("replaced")
             if leg := self._legs.get(call.call_sid):
                 leg.session = False
 
@@ -259,15 +230,15 @@ class Metrics:
         leg = self._legs.get(call.call_sid)
         waited_ms = leg.clock.played(audio.item_id, now_ms) if leg is not None else None
         if waited_ms is not None:
-            self._response.observe(waited_ms / 1000)
+            self._response.observe(amount=waited_ms / 1000)
 
     def _cleared(self, call: CallInfo, _command: do.ClearAudio, now_ms: float) -> None:
         leg = self._legs.get(call.call_sid)
         if leg is not None and not self._reported and leg.clock.acted_ms == now_ms:
-            self._interruptions.labels("confirmed").inc()
+            self._interruptions.inc("confirmed")
 
     def _interrupted(self, call: CallInfo, report: do.ReportInterruption, _ms: float) -> None:
-        self._interruptions.labels(report.verdict).inc()
+        self._interruptions.inc(report.verdict)
         leg = self._legs.get(call.call_sid)
         if leg is not None and report.verdict == "false":
             leg.clock.not_interrupted()
@@ -321,7 +292,8 @@ class Metrics:
         known = leg.tools.pop(call_id, None) if leg is not None else None
         if known is not None:
             name, began_ms = known
-            self._tool.labels(_of(self.tools, name), outcome).observe((now_ms - began_ms) / 1000)
+            took_s = (now_ms - began_ms) / 1000
+            self._tool.observe(_of(self.tools, name), outcome, amount=took_s)
 
 
 def _of(known: tuple[str, ...], value: str) -> str:
