@@ -100,7 +100,7 @@ class CallerSide:
         """Read until the socket closes. A server that delivers messages directly saves each frame
         a turn of this task."""
         if direct is not None:
-            direct.deliver_to(self._take_all)
+            direct.deliver_to(self._take, self._take_all)
         while (message := await receive())["type"] != "websocket.disconnect":
             self._take(message.get("text") or message.get("bytes") or b"")
         reason = f"media socket closed with code {message.get('code')}"
@@ -109,9 +109,6 @@ class CallerSide:
 
     def _take_all(self, messages: list[bytes]) -> None:
         """Take the messages of one read. What they send to the model goes out in one write."""
-        if len(messages) == 1:
-            self._take(messages[0])
-            return
         with self._one_write():
             for message in messages:
                 self._take(message)

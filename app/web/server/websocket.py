@@ -52,7 +52,8 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.app = self._run
         self.connection = connection
         self.close_timeout = connection.limits.handshake_s
-        self._taker: Callable[[list[bytes]], None] | None = None
+        self._take: Callable[[bytes], None] | None = None
+        self._take_all: Callable[[list[bytes]], None] | None = None
         self._early = b""
         self._reader = FrameReader(self.conn)
         self._extensions: dict[str, Any] = {}
@@ -91,10 +92,12 @@ class WebSocket(WebSocketsSansIOProtocol):
         else:
             self.connection.refused(HANDSHAKE, detail=_fault(self.conn.handshake_exc))
 
-    def deliver_to(self, taker: Callable[[list[bytes]], None]) -> None:
-        """Call `taker` with the messages of each read from now on; `receive` only returns the
-        disconnect."""
-        self._taker = taker
+    def deliver_to(
+        self, take: Callable[[bytes], None], take_all: Callable[[list[bytes]], None]
+    ) -> None:
+        """Call `take` with the message of each read from now on, or `take_all` with the messages of
+        a read that has several; `receive` only returns the disconnect."""
+        self._take, self._take_all = take, take_all
 
     def send_now(self, messages: list[str]) -> bool:
         """Send text messages at once, in one write. Returns False if the socket takes none now, or
@@ -159,13 +162,13 @@ class WebSocket(WebSocketsSansIOProtocol):
         self.connection.resume("handshake")
 
     def data_received(self, data: bytes | bytearray) -> None:
-        message, taker = self._reader.receive_one(data), self._taker
-        if message is None or taker is None or self._frames_left < MOST_COUNTED:
+        message, take = self._reader.receive_one(data), self._take
+        if message is None or take is None or self._frames_left < MOST_COUNTED:
             self._receive(data)
             return
         self._frames_left -= 1 + (len(data) >> 10)
         if not self.close_sent:
-            taker([message])
+            take(message)
 
     def _receive(self, data: bytes | bytearray) -> None:
         """Take a read of any form."""
@@ -224,8 +227,8 @@ class WebSocket(WebSocketsSansIOProtocol):
         """Give the messages of one read to the application."""
         if self.close_sent or not messages:
             return
-        if self._taker is not None:
-            self._taker(messages)
+        if self._take_all is not None:
+            self._take_all(messages)
             return
         for message in messages:
             self.queue.put_nowait({"type": "websocket.receive", "bytes": message})

@@ -25,9 +25,9 @@ class Direct:
     """What a server may offer for a socket beside ASGI: plain functions, which cost less than its
     coroutines. Ours does, as the extension `media.direct` of the scope, a dict with these names."""
 
-    #: Call the given function with the messages of each read from now on; `receive` then only
-    #: returns the disconnect.
-    deliver_to: Callable[[Callable[[list[bytes]], None]], None]
+    #: Call the first function with the message of each read from now on, and the second one with
+    #: the messages of a read that has several; `receive` then only returns the disconnect.
+    deliver_to: Callable[[Callable[[bytes], None], Callable[[list[bytes]], None]], None]
     #: Send text messages at once, in one write. False: the socket takes none now, or is closing;
     #: pass them to ASGI's `send` then, which waits, or raises.
     send_now: Callable[[list[str]], bool]

@@ -230,7 +230,9 @@ class Stage:
         async def media(socket: WebSocket) -> None:
             socket.scope["extensions"]["connection.authenticated"]()
             await socket.accept()
-            socket.scope["extensions"]["media.direct"]["deliver_to"](self.messages.extend)
+            socket.scope["extensions"]["media.direct"]["deliver_to"](
+                self.messages.append, self.messages.extend
+            )
             while (message := await socket.receive())["type"] == "websocket.receive":
                 self.messages.append(message["bytes"])
 
