@@ -35,7 +35,7 @@ class Socket:
         return lambda: self.happened.append(what)
 
     def outbox(self) -> MediaOutbox:
-        direct = Direct(lambda _take: None, self.send_now) if self.offers_direct else None
+        direct = Direct(lambda _one, _all: None, self.send_now) if self.offers_direct else None
         return MediaOutbox(self.send, self.note("blocked"), self.note("unblocked"), direct)
 
     def send_now(self, messages: list[str]) -> bool:
