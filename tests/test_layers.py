@@ -73,7 +73,7 @@ def test_wires_do_not_know_each_other() -> None:
     wires = between("app.wires")
 
     for name in ("twilio", "realtime", "voices"):
-        assert wires[name] <= {"extra_headers", "form", "model", "retry_after"}, name
+        assert wires[name] <= {"extra_headers", "flag", "form", "model", "retry_after"}, name
 
 
 def test_calls_know_no_kind_of_model() -> None:

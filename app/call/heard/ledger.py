@@ -10,7 +10,6 @@ a clear travels as long as the audio did, so what has played when the clear take
 ledger says when it is sent.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
@@ -91,8 +90,8 @@ class PlaybackLedger:
         self._run_start = 0  # where the current run of unbroken playback begins ...
         self._run_start_ms = 0.0  # ... and when that was sent
         self._lag_ms = 0.0  # how much later than sent this run plays
-        self._lags_ms: deque[float] = deque(maxlen=SAMPLES)
-        self._round_trips_ms: deque[float] = deque(maxlen=SAMPLES)
+        self._lags_ms: list[float] = []  # the last `SAMPLES`, as of the round trips
+        self._round_trips_ms: list[float] = []
         #: To Twilio and back: median of the marks sent to an empty buffer.
         self.round_trip_ms = 0.0
 
@@ -161,13 +160,13 @@ class PlaybackLedger:
         del self._marks[name]
         planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
         if mark.on_empty_buffer:  # it comes back at once, so this is the round trip
-            self._round_trips_ms.append(now_ms - mark.sent_ms)
+            _keep(self._round_trips_ms, now_ms - mark.sent_ms)
             self.round_trip_ms = median(self._round_trips_ms)
         elif mark.position > self._run_start and mark.sent_ms <= planned_ms:
             # A mark sent after its audio had played says when the mark was sent, not when the audio
             # played; it does not get here.
             lag_ms = now_ms - self.round_trip_ms - planned_ms
-            self._lags_ms.append(lag_ms)
+            _keep(self._lags_ms, lag_ms)
             if abs(lag_ms - self._lag_ms) > SLACK_MS:
                 self._lag_ms = max(0.0, lag_ms)
         self.sure_position = max(self.sure_position, mark.position)
@@ -287,3 +286,9 @@ class PlaybackLedger:
         """When everything sent will probably have been played, or was, in monotonic ms."""
         left = self.sent_position - self._run_start
         return self._run_start_ms + self._lag_ms + left / BYTES_PER_MS
+
+
+def _keep(samples: list[float], sample: float) -> None:
+    """Add a sample, and keep the last `SAMPLES`. A deque would take ten times the memory."""
+    samples.append(sample)
+    del samples[:-SAMPLES]
