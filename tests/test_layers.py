@@ -26,7 +26,7 @@ NEED_DEMO = ("app.cli", "app.simulator")
 NEED_TUNNEL = ("app.cli.tunnel",)
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}
 PURE |= {"functools", "datetime", "itertools", "json", "math", "re", "statistics", "typing"}
-PURE |= {"operator", "unicodedata", "zoneinfo"}
+PURE |= {"array", "operator", "unicodedata", "zoneinfo"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
 
