@@ -79,7 +79,7 @@ class PlaybackLedger:
         self._items: dict[str, _Item] = {}
         self._segments: list[_Segment] = []
         self._marks: dict[str, _Mark] = {}
-        self._flushed: set[str] = set()  # by clears, and not back; one mark a second at most
+        self._flushed: dict[str, None] = {}  # by clears, and not back; one mark a second at most
         self._epoch = 0
         self._mark_count = 0
         #: The position of the next byte to be sent: the bytes sent since the last clear.
@@ -176,7 +176,7 @@ class PlaybackLedger:
         """Whether a mark that came back was flushed by a clear; True once for each."""
         if name not in self._flushed:
             return False
-        self._flushed.remove(name)
+        del self._flushed[name]
         return True
 
     def dropped(self, item_id: str, size_bytes: int) -> None:
@@ -209,7 +209,7 @@ class PlaybackLedger:
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
-        self._flushed.update(self._marks)
+        self._flushed |= dict.fromkeys(self._marks)
         self._segments.clear()
         self._marks.clear()
         self.sent_position = self.sure_position = self._marked = self._run_start = 0
