@@ -27,6 +27,7 @@ from picows.url import WSParsedURL
 from app.errors import ModelError
 from app.wires.realtime.client_frames import text_frames
 from app.wires.realtime.endpoint import Endpoint
+from app.wires.realtime.shared_reads import share_reads
 
 #: Deadline for the TCP connection, TLS and the WebSocket handshake together.
 CONNECT_S = 8.0
@@ -274,6 +275,7 @@ class _PicowsSocket(WSListener):
 
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
+        share_reads(transport)
         self._on_opened(self)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
