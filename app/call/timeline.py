@@ -108,7 +108,7 @@ class TimelineEntry:
 
 @dataclass(slots=True)
 class _Noted:
-    """An event or command, or a run of them, as it waits for `Timeline.take`: it takes a third of
+    """An event or command, or a run of them, as it waits for `Timeline.take`: it takes half of
     the memory of its `TimelineEntry`."""
 
     order: int
