@@ -26,7 +26,7 @@ NEED_DEMO = ("app.cli", "app.simulator")
 NEED_TUNNEL = ("app.cli.tunnel",)
 PURE = {"binascii", "base64", "collections", "collections.abc", "dataclasses", "difflib", "enum"}
 PURE |= {"functools", "datetime", "itertools", "json", "math", "re", "statistics", "typing"}
-PURE |= {"operator", "unicodedata", "zoneinfo"}
+PURE |= {"array", "operator", "unicodedata", "zoneinfo"}
 COMES_WITH = {"pydantic-core": "pydantic", "starlette": "fastapi", "yarl": "aiohttp"}
 # ... are parts of the interface of what they come with.
 
@@ -73,7 +73,7 @@ def test_wires_do_not_know_each_other() -> None:
     wires = between("app.wires")
 
     for name in ("twilio", "realtime", "voices"):
-        assert wires[name] <= {"extra_headers", "form", "model", "retry_after"}, name
+        assert wires[name] <= {"extra_headers", "flag", "form", "model", "retry_after"}, name
 
 
 def test_calls_know_no_kind_of_model() -> None:

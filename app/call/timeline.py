@@ -8,9 +8,9 @@ Each leg begins with its `LegOpened`, which carries the timeline's format and th
 a replay needs beside the events. A timeline of format 1 has neither.
 """
 
-from collections import deque
+from array import array
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from operator import attrgetter
 from typing import Any, Literal, get_args
 
@@ -106,6 +106,33 @@ class TimelineEntry:
         return cls(order, at_ms, kind, name, rest, [(o, at, value) for o, at, value in pieces])
 
 
+@dataclass(slots=True)
+class _Noted:
+    """An event or command, or a run of them, as it waits for `Timeline.take`: it takes half of
+    the memory of its `TimelineEntry`."""
+
+    order: int
+    at_ms: float
+    kind: Kind
+    #: Without audio. Of a run the first one.
+    message: ev.Event | do.Command
+    #: What is stored beside its fields.
+    extra: dict[str, Any] | None = None
+    #: Of a run: the order and the time of each piece, one after the other, and its values.
+    places: "array[float] | None" = None
+    values: list[Any] | None = None
+
+    def entry(self) -> TimelineEntry:
+        name, data = type(self.message).__name__, _fields(self.message)
+        if self.places is None or self.values is None:
+            return TimelineEntry(self.order, self.at_ms, self.kind, name, data | (self.extra or {}))
+        data.pop("payload", None)
+        del data[_PIECE[name]]
+        orders, times = map(int, self.places[::2]), self.places[1::2]
+        pieces = list(zip(orders, times, self.values, strict=True))
+        return TimelineEntry(self.order, self.at_ms, self.kind, name, data, pieces)
+
+
 class Timeline:
     """Takes every event and command, in order.
 
@@ -118,8 +145,8 @@ class Timeline:
         #: The agent that is stored with the next `LegOpened`.
         self.agent = agent
         self._order = after
-        self._entries: deque[TimelineEntry] = deque()
-        self._runs: dict[tuple[type, str], TimelineEntry] = {}
+        self._noted: list[_Noted] = []
+        self._runs: dict[tuple[type, str], _Noted] = {}
         #: Entries dropped past `MOST_ENTRIES`.
         self.dropped = 0
 
@@ -133,8 +160,8 @@ class Timeline:
 
     def take(self) -> list[TimelineEntry]:
         """The entries since the last call; they leave memory. A run is not continued past it."""
-        entries = list(self._entries)
-        self._entries.clear()
+        entries = [noted.entry() for noted in self._noted]
+        self._noted.clear()
         self._runs.clear()
         return entries
 
@@ -149,28 +176,25 @@ class Timeline:
                 source += " quiet"
             run = self._runs.get((cls, source))
             if run is None:
-                run = self._runs[cls, source] = self._begin_run(kind, message, now_ms)
-            run.pieces.append((self._order, now_ms, value_of(message)))
+                first = message
+                if "payload" in _FIELDS[cls]:
+                    first = replace(message, payload="")  # type: ignore[arg-type]
+                run = _Noted(self._order, now_ms, kind, first, None, array("d"), [])
+                self._runs[cls, source] = run
+                self._append(run)
+            run.places.extend((self._order, now_ms))  # type: ignore[union-attr] # it is a run
+            run.values.append(value_of(message))  # type: ignore[union-attr]
         else:
-            data = _fields(message)
+            extra = None
             if cls is ev.LegOpened and self.agent is not None:
-                data |= {"format": FORMAT, "agent": asdict(self.agent)}
-            self._append(TimelineEntry(self._order, now_ms, kind, cls.__name__, data))
+                extra = {"format": FORMAT, "agent": asdict(self.agent)}
+            self._append(_Noted(self._order, now_ms, kind, message, extra))
 
-    def _begin_run(
-        self, kind: Kind, message: ev.Event | do.Command, now_ms: float
-    ) -> TimelineEntry:
-        name, data = type(message).__name__, _fields(message)
-        data.pop("payload", None)
-        del data[_PIECE[name]]
-        return self._append(TimelineEntry(self._order, now_ms, kind, name, data))
-
-    def _append(self, entry: TimelineEntry) -> TimelineEntry:
-        if len(self._entries) >= MOST_ENTRIES:
-            self._entries.popleft()
+    def _append(self, noted: _Noted) -> None:
+        if len(self._noted) >= MOST_ENTRIES:
+            del self._noted[0]
             self.dropped += 1
-        self._entries.append(entry)
-        return entry
+        self._noted.append(noted)
 
 
 def _fields(message: ev.Event | do.Command) -> dict[str, Any]:

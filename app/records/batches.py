@@ -8,7 +8,7 @@ from time import monotonic
 
 from app.call.backoff import backoff
 from app.records.database import Database
-from app.records.live_rows import LiveRows, compressed
+from app.records.live_rows import MOST_BATCHES, LiveRows, StoredBatches
 from app.records.ownership import Ownership
 from app.records.parked import Parked
 from app.records.spool import Spool
@@ -192,8 +192,8 @@ class Batches:
                     await self.rows.write(self._again[0], generation)
                     del self._again[0]
                 work = batch.work()
-                entries = [row for kind, row in work.parts if kind is Kind.TIMELINE]
-                kept = await asyncio.to_thread(compressed, entries) if entries else []
+                entries = [row for kind, row in work.parts if kind is Kind.TIMELINE][-MOST_BATCHES:]
+                kept = await asyncio.to_thread(StoredBatches.of, entries)
                 for piece in list(work.split(_MOST_IN_TRANSACTION)) or [work]:
                     await self.rows.write(piece, generation)
                 self._live.save_batches(kept, monotonic())

@@ -1,7 +1,6 @@
 """What is heard on a live call, for those who listen in: both sides, placed as in a recording."""
 
 from binascii import a2b_base64, b2a_base64
-from collections import deque
 
 from app.audio import ULAW_BYTES_PER_MS
 from app.call import commands as do
@@ -56,7 +55,7 @@ class LiveSound:
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
         # What was sent and has not played, with its end in ms of the call's clock.
-        self._sent: deque[tuple[float, do.PlayAudio]] = deque()
+        self._sent: list[tuple[float, do.PlayAudio]] = []
         self._closed = False
 
     def listen(self, now_ms: float) -> Listener:
@@ -94,16 +93,15 @@ class LiveSound:
     def forget_played(self, now_ms: float) -> None:
         """Keep no audio that has played. Call it when a mark has come back."""
         sent = self._sent
-        while sent and sent[0][0] <= now_ms:
-            sent.popleft()
+        played = next((i for i, (to_ms, _) in enumerate(sent) if to_ms > now_ms), len(sent))
+        del sent[:played]
 
     def command(self, command: do.Command, now_ms: float) -> None:
         """Audio was sent, or what was not heard of it was cleared."""
         match command:
             case do.PlayAudio():
+                self.forget_played(now_ms)
                 sent = self._sent
-                while sent and sent[0][0] <= now_ms:
-                    sent.popleft()
                 from_ms = sent[-1][0] if sent else now_ms
                 sent.append((from_ms + command.size_bytes / ULAW_BYTES_PER_MS, command))
             case do.ClearAudio(dropped_bytes) | do.EndLeg(_, dropped_bytes):

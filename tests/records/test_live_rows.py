@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from app.records.live_rows import AFTER_END_S, BATCHES_S, MOST_CALLS, LiveRows, compressed
+from app.records.live_rows import AFTER_END_S, BATCHES_S, MOST_CALLS, LiveRows, StoredBatches
 from app.records.record import TurnRow
 
 
@@ -72,9 +72,9 @@ def test_of_timelines_the_last_batches_of_live_calls_are_kept() -> None:
     save(rows, "CA1", status="in-progress")
     save(rows, "CA2", status="completed")
     batch = {"position": 1, "entries": '[[1, 0.0, "event", "DigitPressed", {"digit": "5"}]]'}
-    rows.save_batches(compressed([{"call_sid": "CA1", "position": 0, "entries": "[]"}]), 0.0)
-    rows.save_batches(compressed({"call_sid": f"CA{n}", **batch} for n in (1, 2)), 1.0)
-    rows.save_batches([], 0.5 + BATCHES_S)
+    rows.save_batches(StoredBatches.of([{"call_sid": "CA1", "position": 0, "entries": "[]"}]), 0.0)
+    rows.save_batches(StoredBatches.of({"call_sid": f"CA{n}", **batch} for n in (1, 2)), 1.0)
+    rows.save_batches(StoredBatches.of(()), 0.5 + BATCHES_S)
     assert rows.batches() == [{"call_sid": "CA1", **batch}]
     rows.forget("CA1")
     assert rows.batches() == []

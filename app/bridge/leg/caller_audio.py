@@ -2,7 +2,6 @@
 measured, because voice in it interrupts the agent."""
 
 import base64
-from collections import deque
 from collections.abc import Callable
 
 from app.audio import ULAW_BYTES_PER_MS, silence
@@ -64,11 +63,11 @@ class CallerAudio:
         self._unmeasured: list[bytes] = []
         self._forwarded_bytes = 0  # to all sessions
         self._counted_bytes = 0  # of these, before the last `take_event`
-        self._buffered: deque[Media] = deque()
+        self._buffered: list[Media] = []
         self._buffered_bytes = 0
         self._carried_bytes = 0  # of the buffer, what the session before has heard as well
         # What the session got since a successor was opened, the last `_KEPT_BYTES`.
-        self._sent: deque[Media] = deque()
+        self._sent: list[Media] = []
         self._sent_bytes = 0
         self._of_wire: ModelWire | None = None  # of this session
         self._earlier_bytes = 0  # forwarded to the sessions before it
@@ -145,7 +144,7 @@ class CallerAudio:
         self._sent.append(media)
         self._sent_bytes += len(media.ulaw)
         while self._sent_bytes > _KEPT_BYTES:
-            self._sent_bytes -= len(self._sent.popleft().ulaw)
+            self._sent_bytes -= len(self._sent.pop(0).ulaw)
 
     def _forget_sent(self) -> None:
         self._sent.clear()
@@ -165,7 +164,7 @@ class CallerAudio:
             media = self._sent.pop()
             size_bytes = len(media.ulaw)
             wanted_bytes -= size_bytes
-            self._buffered.appendleft(media)
+            self._buffered.insert(0, media)
             self._buffered_bytes += size_bytes
             self._carried_bytes += size_bytes
         self._forget_sent()
@@ -186,7 +185,7 @@ class CallerAudio:
             self._pop_buffered()
 
     def _pop_buffered(self) -> None:
-        size_bytes = len(self._buffered.popleft().ulaw)
+        size_bytes = len(self._buffered.pop(0).ulaw)
         self._buffered_bytes -= size_bytes
         self._carried_bytes = max(0, self._carried_bytes - size_bytes)
 

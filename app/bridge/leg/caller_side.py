@@ -9,6 +9,7 @@ from app.bridge.leg.inbound_limits import InboundLimits
 from app.call import commands as do
 from app.call import events as ev
 from app.errors import ProtocolError
+from app.wires.flag import Flag
 from app.wires.twilio.media_socket import Direct, MediaOutbox, Send
 from app.wires.twilio.media_stream import Decoded, Encoder, Media, Start, decode
 
@@ -35,7 +36,7 @@ class CallerSide:
         take_frame: Callable[[Media], None],
         press: Callable[[ev.DigitPressed], None],
         limits: InboundLimits,
-        over: asyncio.Event,
+        over: Flag,
         one_write: Callable[[], AbstractContextManager[None]],
         *,
         close_hangs_up: bool = False,

@@ -24,15 +24,15 @@ class ReusedIds:
 
     def __init__(self) -> None:
         self._session = 0
-        self._earlier: set[str] = set()
-        self._present: set[str] = set()
+        self._earlier: dict[str, None] = {}
+        self._present: dict[str, None] = {}
         self._originals: dict[str, str] = {}
 
     def next_session(self) -> None:
         """The ids that are known so far belong to earlier sessions."""
         self._session += 1
         self._earlier |= self._present
-        self._present = set()
+        self._present = {}
         self._originals = {}
 
     def inward(self, event: T) -> T:
@@ -67,7 +67,7 @@ class ReusedIds:
             return value
         if value not in self._earlier:
             if not value.startswith(OURS):
-                self._present.add(value)
+                self._present[value] = None
             return value
         unique = f"{value}~{self._session}"
         self._originals[unique] = value

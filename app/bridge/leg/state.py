@@ -1,6 +1,5 @@
 """What the end of a leg means for its call, and the state of the leg's media stream."""
 
-import asyncio
 from dataclasses import dataclass
 from time import monotonic
 
@@ -10,6 +9,7 @@ from app.call import prompts
 from app.call.events import ResumeCause
 from app.call.exits.tones import SEND_DIGITS
 from app.call.machine import CallMachine
+from app.wires.flag import Flag
 
 _LINE_LOST = ("line", "unclaimed", "stuck")  # causes after which the caller may still be there
 
@@ -112,7 +112,7 @@ class LegState:
         self._began_s = began_s  # see `LegSeed`
         self._failed = False
         self._cancelled = False
-        self._over = asyncio.Event()
+        self._over = Flag()
 
     @property
     def over(self) -> bool:

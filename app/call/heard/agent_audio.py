@@ -1,7 +1,5 @@
 """The agent's audio: played to the stream, held back, paused, marked, interrupted at a barge-in."""
 
-from collections import deque
-
 from app.audio import without_first
 from app.call.commands import (
     ClearAudio,
@@ -41,10 +39,10 @@ class AgentAudio:
         #: Play whole frames; otherwise audio passes as it comes.
         self.whole_frames = False
         self._frames = Frames()
-        self._held: deque[PlayAudio] = deque()
+        self._held: list[PlayAudio] = []
         self._held_bytes = 0
         # What was sent and is not surely heard, with the position in the stream where it ends.
-        self._sent: deque[tuple[int, PlayAudio]] = deque()
+        self._sent: list[tuple[int, PlayAudio]] = []
         #: The agent is paused: nothing is sent until `resume` or `interrupt`.
         self.paused = False
         self._model_paused = False
@@ -65,9 +63,8 @@ class AgentAudio:
     def _send_held(self, now_ms: float) -> None:
         if not self._held and self.ledger.all_surely_heard:
             self._mark(now_ms)  # on an empty buffer, so it measures the round trip
-        while self._held:
-            audio = self._held.popleft()
-            self._held_bytes -= audio.size_bytes
+        held, self._held, self._held_bytes = self._held, [], 0
+        for audio in held:
             self._send(audio, now_ms)
         self._mark_end(now_ms)
         self._pace_model()
@@ -113,6 +110,7 @@ class AgentAudio:
         if ledger.playing(now_ms) or not ledger.all_surely_heard:
             self._outbox.put(ClearAudio(ledger.unplayed_bytes(now_ms)))
         ledger.paused(now_ms)
+        unheard = []
         while self._sent and self._sent[-1][0] > position:
             end, audio = self._sent.pop()
             left_bytes = min(audio.size_bytes, end - position)
@@ -122,8 +120,9 @@ class AgentAudio:
             if left_bytes < audio.size_bytes:
                 payload = without_first(audio.payload, audio.size_bytes - left_bytes)
                 audio = PlayAudio(audio.item_id, payload, left_bytes)
-            self._held.appendleft(audio)
+            unheard.append(audio)
             self._held_bytes += left_bytes
+        self._held[:0] = reversed(unheard)
         self._sent.clear()
         self._pace_model()
 
@@ -171,8 +170,8 @@ class AgentAudio:
     def forget_heard(self) -> None:
         """Keep no audio that was surely heard. Call it when a mark has come back."""
         sent, sure = self._sent, self.ledger.sure_position
-        while sent and sent[0][0] <= sure:
-            sent.popleft()
+        heard = next((i for i, (end, _) in enumerate(sent) if end > sure), len(sent))
+        del sent[:heard]
 
     @property
     def is_open(self) -> bool:

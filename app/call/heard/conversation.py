@@ -3,6 +3,7 @@
 What was not heard because of a barge-in, or because the call ended, is cut off.
 """
 
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -42,8 +43,9 @@ class Turn:
     heard_bytes: int = 0
     #: The audio of the agent's turn, as far as it was generated.
     generated_bytes: int = 0
-    #: Of native audio: (characters, bytes) that had come before each piece of the text.
-    knots: list[tuple[int, int]] = field(default_factory=list)
+    #: Of native audio: the characters and the bytes that had come before each piece of the text,
+    #: one after the other.
+    knots: "array[int]" = field(default_factory=lambda: array("Q"))
     #: The text comes in step with the audio: `knots` say where it was when it was cut.
     in_step: bool = False
     #: It was cut before the model had completed it.
@@ -77,7 +79,8 @@ class Turn:
         if not self.generated_bytes:
             return ""
         before, after = (0, 0), (len(self.text), self.generated_bytes)
-        for knot in self.knots if self.in_step else ():
+        knots = zip(self.knots[::2], self.knots[1::2], strict=True)
+        for knot in knots if self.in_step else ():
             if knot[1] > self.heard_bytes:
                 after = knot
                 break
@@ -97,7 +100,7 @@ class Turn:
             return
         if self.cut:
             self.settled_text = self.heard_text
-        self.knots = []
+        self.knots = array("Q")
         if self.utterances:
             self.utterances = []
 
@@ -105,8 +108,8 @@ class Turn:
         """More text of the agent's turn came. `generated_bytes`: its audio that came before."""
         if not self.text:
             text = text.lstrip()
-        if not self.knots or generated_bytes > self.knots[-1][1]:
-            self.knots.append((len(self.text), generated_bytes))
+        if not self.knots or generated_bytes > self.knots[-1]:
+            self.knots.extend((len(self.text), generated_bytes))
         self.text += text
 
     def complete(self, text: str) -> None:
@@ -115,7 +118,7 @@ class Turn:
         if self.utterances is not None or not text.strip():
             return
         if text.strip() != self.text.strip():
-            self.knots.clear()
+            self.knots = array("Q")
         self.text = text.strip()
 
 
@@ -153,8 +156,8 @@ class Conversation:
         self._by_item: dict[str, Turn] = {}
         self._untranscribed: dict[str, None] = {}  # the caller's turns without text
         self._changed: dict[str, Turn] = {}  # since `take_changes`, or not surely heard so far
-        self._moved: set[str] = set()
-        self._removed: set[str] = set()  # since `take_changes`
+        self._moved: dict[str, None] = {}
+        self._removed: dict[str, None] = {}  # since `take_changes`
         self._in_step: bool | None = None  # whether text comes in step with audio; None: unknown
         #: Grows with every change that is worth storing.
         self.revision = 0
@@ -232,7 +235,7 @@ class Conversation:
             if here != there:
                 del self._turns[here]
                 self._turns.insert(there if there < here else there - 1, turn)
-                self._moved.add(item_id)
+                self._moved[item_id] = None
         turn.finished = True
         self.revision += 1
 
@@ -257,7 +260,7 @@ class Conversation:
         if removed is not None:
             del self._turns[self._place(removed)]
             self._changed.pop(item_id, None)
-            self._removed.add(item_id)
+            self._removed[item_id] = None
             self.revision += 1
 
     def _set_text(self, turn: Turn, text: str) -> None:
@@ -300,10 +303,10 @@ class Conversation:
         most models the text is ahead, and then it does not show where a word sounds."""
         if not turn.knots or turn.generated_bytes < IN_STEP_LEAST_BYTES:
             return
-        first_bytes, last_bytes = turn.knots[0][1], turn.generated_bytes - turn.knots[-1][1]
+        first_bytes, last_bytes = turn.knots[1], turn.generated_bytes - turn.knots[-1]
         if max(first_bytes, last_bytes) > WORD_BYTES:
             self._in_step = False
-        elif len(turn.knots) >= IN_STEP_LEAST_KNOTS and self._in_step is None:
+        elif len(turn.knots) >= 2 * IN_STEP_LEAST_KNOTS and self._in_step is None:
             self._in_step = True
 
     def heard(self, ledger: PlaybackLedger, now_ms: float) -> list[Turn]:

@@ -10,7 +10,6 @@ a clear travels as long as the audio did, so what has played when the clear take
 ledger says when it is sent.
 """
 
-from collections import deque
 from dataclasses import dataclass
 from statistics import median
 
@@ -80,7 +79,7 @@ class PlaybackLedger:
         self._items: dict[str, _Item] = {}
         self._segments: list[_Segment] = []
         self._marks: dict[str, _Mark] = {}
-        self._flushed: set[str] = set()  # by clears, and not back; one mark a second at most
+        self._flushed: dict[str, None] = {}  # by clears, and not back; one mark a second at most
         self._epoch = 0
         self._mark_count = 0
         #: The position of the next byte to be sent: the bytes sent since the last clear.
@@ -91,8 +90,8 @@ class PlaybackLedger:
         self._run_start = 0  # where the current run of unbroken playback begins ...
         self._run_start_ms = 0.0  # ... and when that was sent
         self._lag_ms = 0.0  # how much later than sent this run plays
-        self._lags_ms: deque[float] = deque(maxlen=SAMPLES)
-        self._round_trips_ms: deque[float] = deque(maxlen=SAMPLES)
+        self._lags_ms: list[float] = []  # the last `SAMPLES`, as of the round trips
+        self._round_trips_ms: list[float] = []
         #: To Twilio and back: median of the marks sent to an empty buffer.
         self.round_trip_ms = 0.0
 
@@ -161,13 +160,13 @@ class PlaybackLedger:
         del self._marks[name]
         planned_ms = self._run_start_ms + (mark.position - self._run_start) / BYTES_PER_MS
         if mark.on_empty_buffer:  # it comes back at once, so this is the round trip
-            self._round_trips_ms.append(now_ms - mark.sent_ms)
+            _keep(self._round_trips_ms, now_ms - mark.sent_ms)
             self.round_trip_ms = median(self._round_trips_ms)
         elif mark.position > self._run_start and mark.sent_ms <= planned_ms:
             # A mark sent after its audio had played says when the mark was sent, not when the audio
             # played; it does not get here.
             lag_ms = now_ms - self.round_trip_ms - planned_ms
-            self._lags_ms.append(lag_ms)
+            _keep(self._lags_ms, lag_ms)
             if abs(lag_ms - self._lag_ms) > SLACK_MS:
                 self._lag_ms = max(0.0, lag_ms)
         self.sure_position = max(self.sure_position, mark.position)
@@ -177,7 +176,7 @@ class PlaybackLedger:
         """Whether a mark that came back was flushed by a clear; True once for each."""
         if name not in self._flushed:
             return False
-        self._flushed.remove(name)
+        del self._flushed[name]
         return True
 
     def dropped(self, item_id: str, size_bytes: int) -> None:
@@ -210,7 +209,7 @@ class PlaybackLedger:
 
     def _begin_epoch(self) -> None:
         self._epoch += 1
-        self._flushed.update(self._marks)
+        self._flushed |= dict.fromkeys(self._marks)
         self._segments.clear()
         self._marks.clear()
         self.sent_position = self.sure_position = self._marked = self._run_start = 0
@@ -287,3 +286,9 @@ class PlaybackLedger:
         """When everything sent will probably have been played, or was, in monotonic ms."""
         left = self.sent_position - self._run_start
         return self._run_start_ms + self._lag_ms + left / BYTES_PER_MS
+
+
+def _keep(samples: list[float], sample: float) -> None:
+    """Add a sample, and keep the last `SAMPLES`. A deque would take ten times the memory."""
+    samples.append(sample)
+    del samples[:-SAMPLES]

@@ -70,8 +70,9 @@ class Responses:
         self._not_before_ms = 0.0
         self._empty = 0
         self._stalls = 0
-        self._known: set[str] = set()  # ids of this session's responses, ended ones included
-        self._abandoned: set[str] = set()
+        # Ids of this session's responses, ended ones included. A set takes twice the memory.
+        self._known: dict[str, None] = {}
+        self._abandoned: dict[str, None] = {}
         self._answers_all = False  # whether the active one was created with every tool output known
 
     def want(self, wish: Wish, direction: str = "") -> None:
@@ -191,7 +192,7 @@ class Responses:
         the server knew every tool output when it created the response.
         """
         self.active_id, self._answers_all = response_id, answers_all
-        self._known.add(response_id)
+        self._known[response_id] = None
         self.active, self.requested = self.requested, None
         if self.active is None:
             self.unwant(Wish.HOLD, Wish.NUDGE, Wish.GREETING)
@@ -232,7 +233,7 @@ class Responses:
 
         A failed one is queued again, and so is one without sound (`empty`), until `gave_up`.
         """
-        self._known.add(response_id)
+        self._known[response_id] = None
         if response_id != self.active_id:
             return None
         was, self.active_id, self.active = self.active, None, None
@@ -258,7 +259,7 @@ class Responses:
             was = Wanted(Wish.REPLY)
         self._unanswered = self.requested is not None
         if self.active_id is not None:
-            self._abandoned.add(self.active_id)
+            self._abandoned[self.active_id] = None
         self.active_id = self.active = self.requested = None
         self._event_id = ""
         self._not_before_ms = now_ms

@@ -13,10 +13,10 @@ class SessionItems:
     def __init__(self, requests: ModelRequests, ids: Ids) -> None:
         self._requests = requests
         self._ids = ids
-        self._known: set[str] = set()  # items that the session contains
+        self._known: dict[str, None] = {}  # items that the session contains
         self._of_active: list[str] = []
-        self._cut_items: set[str] = set()
-        self._cut_responses: set[str] = set()
+        self._cut_items: dict[str, None] = {}
+        self._cut_responses: dict[str, None] = {}
         self._truncations: dict[str, str] = {}  # event id -> item id, until answered
         self._replacements: dict[str, str] = {}  # item id -> id of the message in its place
         self._additions: dict[str, tuple[str, str]] = {}  # (text, item id) by event id
@@ -28,7 +28,7 @@ class SessionItems:
     def added(self, item_id: str) -> None:
         """The active response began this item. May be called more than once."""
         if item_id not in self._known:
-            self._known.add(item_id)
+            self._known[item_id] = None
             self._of_active.append(item_id)
 
     @property
@@ -51,12 +51,12 @@ class SessionItems:
 
     def mute_response(self, response_id: str) -> None:
         """Play nothing more of this response. Its items are cut by `cut` or `replace`."""
-        self._cut_responses.add(response_id)
+        self._cut_responses[response_id] = None
 
     def cut(self, cut: HeardPart) -> None:
         """Truncate an audio item to what the caller heard, or delete it if they heard nothing:
         an item without audio cannot be truncated."""
-        self._cut_items.add(cut.item_id)
+        self._cut_items[cut.item_id] = None
         if cut.item_id not in self._known:
             return  # an item of an earlier session
         if cut.heard_ms > 0:
@@ -67,7 +67,7 @@ class SessionItems:
     def replace(self, item_id: str, heard_text: str) -> None:
         """Replace a text item by a message with the text that the caller heard; delete it if they
         heard nothing: `TruncateItem` is for audio alone."""
-        self._cut_items.add(item_id)
+        self._cut_items[item_id] = None
         if item_id not in self._known:
             return
         present_id = self._replacements.get(item_id, item_id)
@@ -77,19 +77,19 @@ class SessionItems:
             event_id = self._requests.add_message("assistant", *message, after=present_id)
             self._additions[event_id] = message
         else:
-            self._known.discard(item_id)  # nothing is left to replace
+            self._known.pop(item_id, None)  # nothing is left to replace
         self._requests.delete(present_id)
 
     def restate(self, item_id: str) -> str:
         """Returns the item id under which to add this item to a new session while a voice still
         speaks it: `replace` can then correct the text when the caller interrupts."""
-        self._known.add(item_id)
+        self._known[item_id] = None
         self._replacements[item_id] = self._ids.own("told")
         return self._replacements[item_id]
 
     def drop(self, item_id: str) -> None:
         """Delete a tool call that was cut short: its arguments may be incomplete."""
-        self._cut_items.add(item_id)
+        self._cut_items[item_id] = None
         self._requests.delete(item_id)
 
     def is_restated(self, item_id: str) -> bool:

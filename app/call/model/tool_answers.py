@@ -27,7 +27,7 @@ class ToolAnswers:
         self._calls = calls
         self._responses = responses
         self._conversation = conversation
-        self._not_taken: set[str] = set()  # sent and not confirmed, by call or item id
+        self._not_taken: dict[str, None] = {}  # sent and not confirmed, by call or item id
 
     @property
     def all_taken(self) -> bool:
@@ -37,7 +37,7 @@ class ToolAnswers:
 
     def taken(self, id_: str) -> None:
         """The server confirmed the output of this call, or the message of this item id."""
-        self._not_taken.discard(id_)
+        self._not_taken.pop(id_, None)
 
     def session_lost(self) -> None:
         """The session is lost. The next one gets the outputs with the stored conversation."""
@@ -59,7 +59,7 @@ class ToolAnswers:
         if not self._link.ready:
             pass  # the next session gets it with the stored conversation
         elif self._calls.known_to_model(call_id):
-            self._not_taken.add(call_id)
+            self._not_taken[call_id] = None
             self._requests.add_tool_output(call_id, output)
         else:
             self._requests.add_message("system", prompts.tool_result(name, output))
@@ -78,7 +78,7 @@ class ToolAnswers:
         if self._link.ready:
             if replaces:
                 self._requests.delete(replaces)
-            self._not_taken.add(item_id)
+            self._not_taken[item_id] = None
             self._requests.add_message("user", text, item_id)
 
     def remove_caller_text(self, item_id: str) -> None:

@@ -45,7 +45,7 @@ class AgentSpeech:
         self._items = model.items
         self._responses = model.responses
         self._conversation = conversation
-        self._spoke: set[str] = set()  # responses that had audio, or will have
+        self._spoke: dict[str, None] = {}  # responses that had audio, or will have
         self._items_of: dict[str, dict[str, None]] = {}  # by response, in their order
         self._unspoken = 0
         self._quiet = QuietAudio()
@@ -90,7 +90,7 @@ class AgentSpeech:
         else:
             self._audio.play(item_id, event.payload, event.size_bytes, now_ms)
         if not event.quiet:
-            self._spoke.add(response_id)
+            self._spoke[response_id] = None
         if turn.finished:  # some servers send more audio after the item was done
             turn.generated_bytes += event.size_bytes
             turn.heard_bytes = turn.generated_bytes
@@ -316,7 +316,7 @@ class AgentSpeech:
         if text and self._unspoken < MOST_UNSPOKEN:
             self._unspoken += 1
             self._responses.want(Wish.UNSPOKEN, prompts.say(text))
-            self._spoke.update(of for of, ids in self._items_of.items() if item_id in ids)
+            self._spoke |= {of: None for of, ids in self._items_of.items() if item_id in ids}
             return
         self._audio.drops += 1
         if text:

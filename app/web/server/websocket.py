@@ -16,6 +16,7 @@ from websockets.protocol import State
 from app.web import authenticated
 from app.web.server.connection import Connection
 from app.web.server.frames import MOST_PLAIN_BYTES, FrameReader, text_frame
+from app.wires.flag import Flag, Mailbox
 
 MOST_UNREAD = 100  # messages of one socket: two seconds of the caller's audio
 MOST_COUNTED = 2 + (MOST_PLAIN_BYTES >> 10)  # a read of one plain frame counts as fewer frames
@@ -48,6 +49,9 @@ class WebSocket(WebSocketsSansIOProtocol):
         self, connection: Connection, config: Config, state: ServerState, app_state: dict[str, Any]
     ) -> None:
         super().__init__(config, state, app_state, connection.loop)
+        self.queue = cast(Any, Mailbox())
+        self.writable = cast(Any, Flag())
+        self.writable.set()
         self._application: Any = self.app
         self.app = self._run
         self.connection = connection
@@ -155,6 +159,7 @@ class WebSocket(WebSocketsSansIOProtocol):
         """uvicorn calls this when the application accepts the handshake."""
         super().start_keepalive()
         self._accepted = True
+        del self.request, self.response  # 3 kB that nothing reads any more
         self.connection.expect_nothing()
         early, self._early = self._early, b""
         if early:

@@ -6,11 +6,11 @@ room, `send` completes there. Otherwise the writer, `MediaOutbox.run`, completes
 queued messages.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+
+from app.wires.flag import Flag
 
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
@@ -52,9 +52,9 @@ class MediaOutbox:
         self._send_now = direct.send_now if direct is not None else None
         self._on_blocked = on_blocked
         self._on_unblocked = on_unblocked
-        self._waiting: deque[str] = deque()
+        self._waiting: list[str] = []
         self._waiting_chars = 0
-        self._work = asyncio.Event()
+        self._work = Flag()
         #: A `send` that is suspended; the writer completes it.
         self._suspended: _SuspendedSend | None = None
         self._error: Exception | None = None
@@ -92,7 +92,7 @@ class MediaOutbox:
                 await self._suspended
                 self._suspended = None
             while self._waiting:
-                message = self._waiting.popleft()
+                message = self._waiting.pop(0)
                 self._waiting_chars -= len(message)
                 await self._send(_text(message))
                 if self._blocked and self._waiting_chars < EMPTY_CHARS:

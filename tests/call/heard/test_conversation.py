@@ -313,7 +313,7 @@ def test_of_a_turn_long_ago_what_was_heard_is_kept_and_not_where_each_word_sound
     for number in range(SETTLED_BEFORE + 3):
         conversation.turn("user", f"user_{number}", 0)
     assert (cut.heard_text, whole.heard_text) == (heard, whole.text)
-    assert not cut.knots and not whole.knots and len(unfinished.knots) == 10
+    assert not cut.knots and not whole.knots and len(unfinished.knots) == 2 * 10
 
 
 def test_an_external_voices_turn_long_ago_keeps_no_utterances() -> None:

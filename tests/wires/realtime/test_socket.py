@@ -151,6 +151,22 @@ async def test_fragments_are_joined_into_one_message() -> None:
     assert peer.messages == [b"{}", b"[]"]
 
 
+async def test_bursts_of_two_sessions_arrive_whole_and_in_their_order() -> None:
+    """Each session's messages, short and long, however they are cut into reads."""
+    sizes = [*range(1, 300), 4096, 70_000, 3, 300_000, 1500, *range(1300, 1700)]
+    bursts = [[letter * size for size in sizes] for letter in (b"a", b"b")]
+
+    async def received(burst: list[bytes]) -> list[bytes]:
+        sent = b"".join(frame(0x81, each) for each in burst)
+        async with server(sends(sent + b"\x88\x02\x03\xe8")) as url:
+            peer = Peer()
+            await peer.connects(url)
+            await peer.lost_reason()
+        return peer.messages
+
+    assert await asyncio.gather(*map(received, bursts)) == bursts
+
+
 async def test_on_lost_is_not_called_after_close() -> None:
     gone = asyncio.Event()
     async with server(sends(frame(0x83, b"{}")), gone) as url:
