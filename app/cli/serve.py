@@ -42,6 +42,7 @@ from app.web.server.descriptors import raise_limit
 from app.web.server.signals import cancel_on_signal
 
 _LISTENS_S = 1.0  # the server listens by then
+_COLLECTIONS = 100  # of the younger objects, between two of all; Python: 10
 
 
 def serve(
@@ -158,6 +159,9 @@ async def _serve(
             # collection from scanning it, which would delay every call by tens of milliseconds.
             gc.collect()
             gc.freeze()
+            # A full collection scans what live calls hold: 36 ms with 100 calls, in which no audio
+            # passes. Calls that end are freed without it, all but a few cycles, so it can be rare.
+            gc.set_threshold(*gc.get_threshold()[:2], _COLLECTIONS)
             limits = Limits(idle_s=settings.keep_alive_seconds)
             await Server(app, settings.drain_seconds, limits).serve(sockets=[listener])
 

@@ -20,6 +20,9 @@ logger = logging.getLogger(__name__)
 
 _GATHER_S = 0.25  # saves within it share a transaction: a commit costs more than rows
 _MOST_IN_TRANSACTION = 2000  # rows: the rows of their calls are locked meanwhile
+# Batches of timeline entries; each takes 0.1 ms. On the event loop, because a thread that computes
+# makes the loop wait for the interpreter's lock, 5 ms each time.
+_COMPRESSED_AT_ONCE = 10
 _FIRST_RETRY_S, _LAST_RETRY_S = 0.05, 2.0
 
 
@@ -192,11 +195,13 @@ class Batches:
                     await self.rows.write(self._again[0], generation)
                     del self._again[0]
                 work = batch.work()
-                entries = [row for kind, row in work.parts if kind is Kind.TIMELINE][-MOST_BATCHES:]
-                kept = await asyncio.to_thread(StoredBatches.of, entries)
                 for piece in list(work.split(_MOST_IN_TRANSACTION)) or [work]:
                     await self.rows.write(piece, generation)
-                self._live.save_batches(kept, monotonic())
+                entries = [row for kind, row in work.parts if kind is Kind.TIMELINE][-MOST_BATCHES:]
+                for start in range(0, len(entries), _COMPRESSED_AT_ONCE):
+                    stored = StoredBatches.of(entries[start : start + _COMPRESSED_AT_ONCE])
+                    self._live.save_batches(stored, monotonic())
+                    await asyncio.sleep(0)
                 self._live.forget_ended(monotonic())
                 return
 

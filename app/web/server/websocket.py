@@ -138,7 +138,8 @@ class WebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        self.app = self._application  # breaks the reference cycle
+        # Breaks the reference cycles.
+        self.app, self.conn.parser_exc = self._application, None
         self._extensions.clear()
 
     def deadline_passed(self, why: str) -> None:
