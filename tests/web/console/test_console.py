@@ -20,6 +20,8 @@ instructions = "Be brief."
 greeting = "Hello."
 [turns]
 silence_ms = 100
+[limits]
+idle_seconds = 0
 [[transfer.destinations]]
 name = "Front desk"
 number = "+15550190001"
