@@ -118,14 +118,20 @@ class _Noted:
     message: ev.Event | do.Command
     #: What is stored beside its fields.
     extra: dict[str, Any] | None = None
-    #: Of a run: the order and the time of each piece, one after the other, and its values.
-    places: "array[float] | None" = None
-    values: list[Any] | None = None
 
     def entry(self) -> TimelineEntry:
         name, data = type(self.message).__name__, _fields(self.message)
-        if self.places is None or self.values is None:
-            return TimelineEntry(self.order, self.at_ms, self.kind, name, data | (self.extra or {}))
+        return TimelineEntry(self.order, self.at_ms, self.kind, name, data | (self.extra or {}))
+
+
+@dataclass(slots=True)
+class _Run(_Noted):
+    #: The order and the time of each piece, one after the other.
+    places: "array[float]" = field(default_factory=lambda: array("d"))
+    values: list[Any] = field(default_factory=list)
+
+    def entry(self) -> TimelineEntry:
+        name, data = type(self.message).__name__, _fields(self.message)
         data.pop("payload", None)
         del data[_PIECE[name]]
         orders, times = map(int, self.places[::2]), self.places[1::2]
@@ -146,7 +152,7 @@ class Timeline:
         self.agent = agent
         self._order = after
         self._noted: list[_Noted] = []
-        self._runs: dict[tuple[type, str], _Noted] = {}
+        self._runs: dict[tuple[type, str], _Run] = {}
         #: Entries dropped past `MOST_ENTRIES`.
         self.dropped = 0
 
@@ -179,11 +185,10 @@ class Timeline:
                 first = message
                 if "payload" in _FIELDS[cls]:
                     first = replace(message, payload="")  # type: ignore[arg-type]
-                run = _Noted(self._order, now_ms, kind, first, None, array("d"), [])
-                self._runs[cls, source] = run
+                run = self._runs[cls, source] = _Run(self._order, now_ms, kind, first)
                 self._append(run)
-            run.places.extend((self._order, now_ms))  # type: ignore[union-attr] # it is a run
-            run.values.append(value_of(message))  # type: ignore[union-attr]
+            run.places.extend((self._order, now_ms))
+            run.values.append(value_of(message))
         else:
             extra = None
             if cls is ev.LegOpened and self.agent is not None:

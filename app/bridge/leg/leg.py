@@ -39,7 +39,6 @@ from app.call.words.word_times import Pace
 from app.records.carried import Carried
 from app.records.record import Transfers
 from app.records.recording import OPEN_MS
-from app.wires.flag import Flag
 from app.wires.twilio.media_socket import Direct, Send
 from app.wires.twilio.media_stream import Start
 
@@ -74,8 +73,6 @@ class Leg(LegState):
         self.seed = seed
         self.call = seed.call
         self.base_url = seed.base_url
-        #: Set when the session is configured, or cannot be opened.
-        self.ready = Flag()
         self._services = services
         self._recorder = seed.recorder
         self._save_every_s = SAVE_EVERY_SHARED_S if services.bus.shared else SAVE_EVERY_S

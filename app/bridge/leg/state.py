@@ -108,6 +108,8 @@ class LegState:
         self.lost = False
         #: This process stops, and ended the leg for another replica to go on with the call.
         self.handed_over = False
+        #: Set when the session is configured, or cannot be opened.
+        self.ready = Flag()
         self._machine = machine
         self._began_s = began_s  # see `LegSeed`
         self._failed = False
